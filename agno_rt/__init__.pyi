@@ -29,9 +29,11 @@ from agno_rt.models import ModelSettings as ModelSettings
 from agno_rt.output import Output as Output
 from agno_rt.pool import AgentPool as AgentPool
 from agno_rt.result import RunResult as RunResult
+from agno_rt.runnable import Again as Again
 from agno_rt.runnable import Ask as Ask
 from agno_rt.runnable import Flow as Flow
 from agno_rt.runnable import Runnable as Runnable
+from agno_rt.runnable import Stop as Stop
 from agno_rt.runs import Run as Run
 from agno_rt.runs import RunStream as RunStream
 from agno_rt.runtime import Runtime as Runtime

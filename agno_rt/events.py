@@ -19,6 +19,7 @@ __all__ = [
     "ApprovalAsked",
     "CacheMissed",
     "Delta",
+    "Emitted",
     "Event",
     "GuardTripped",
     "MessageReceived",
@@ -194,13 +195,22 @@ class GuardTripped(_Event):
 
 
 class ApprovalAsked(_Event):
-    """The run needs a person's decision about a tool call, by the id `approval`. The run pauses, and so ends."""
+    """The run needs a person's decision about a tool call, by the id `approval`, and pauses without one."""
 
     run_id: str
     approval: str
     call: ToolCall
     kind: Literal["approval", "input", "external"]
     reason: str = ""
+
+
+class Emitted(_Event):
+    """A workflow told something of its own, by `Flow.emit`: a `value` that JSON can carry, from the branch `path`."""
+
+    run_id: str
+    path: str
+    name: str
+    value: Any = None
 
 
 class MessageReceived(_Event):
@@ -236,6 +246,7 @@ Event: TypeAlias = (
     | StepEnded
     | GuardTripped
     | ApprovalAsked
+    | Emitted
     | MessageReceived
     | RunEnded
 )

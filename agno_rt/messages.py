@@ -144,3 +144,12 @@ class Usage:
             self.cost + other.cost,
             self.cache_write_tokens + other.cache_write_tokens,
         )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+            self.reasoning_tokens - other.reasoning_tokens,
+            self.cached_tokens - other.cached_tokens,
+            self.cost - other.cost,
+        )

@@ -16,6 +16,7 @@ from agno_rt.messages import Message, ToolCall
 
 __all__ = [
     "ASK",
+    "MOST_APPROVALS",
     "Appending",
     "Approval",
     "ApprovalConflict",
@@ -24,6 +25,8 @@ __all__ = [
     "Decision",
     "Entry",
     "EntryKind",
+    "FlowStore",
+    "Renewal",
     "Resume",
     "RunChange",
     "RunConflict",
@@ -45,6 +48,9 @@ ApprovalKind: TypeAlias = Literal["approval", "input", "external"]
 ASK = "ask"
 """The name of the call in an approval that is a workflow's question."""
 
+MOST_APPROVALS = 10_000
+"""The most approvals of one run that are read."""
+
 ApprovalStatus: TypeAlias = Literal["pending", "approved", "denied", "answered", "expired"]
 
 
@@ -56,7 +62,7 @@ class RunConflict(BackendError):
 
 
 class SignalsWaiting(RunConflict):
-    """The run cannot pause or end: a signal came that the run has not seen. Nothing was changed."""
+    """The run cannot pause or end: a signal or a decision came that the run has not seen. Nothing was changed."""
 
 
 class ApprovalConflict(UsageError):
@@ -72,7 +78,9 @@ class RunRecord:
 
     `owner` names the process that carries out the run, or is `None`. `entries` is the length of the journal. `parent`
     is the run around this run, `origin` the run that this run was forked from. `input` is the text of the question,
-    `content` the answer; `error` and `code` explain a missing answer. Times are seconds since the epoch.
+    `content` the answer; `error` and `code` explain a missing answer. `wakes_at` is the time at which a paused run goes
+    on by itself. A workflow that went on with a new journal `continues` the run that keeps the journal before, which is
+    `continued_by` the workflow's run. Times are seconds since the epoch.
     """
 
     id: str
@@ -91,6 +99,9 @@ class RunRecord:
     entries: int = 0
     created_at: float = 0.0
     updated_at: float = 0.0
+    wakes_at: float | None = None
+    continues: str | None = None
+    continued_by: str | None = None
 
 
 @attrs.frozen
@@ -172,7 +183,9 @@ class RunChange:
     """The state of a run when its owner lets go: paused, or over. A store saves all of it in one step, or nothing.
 
     `signals` is the number of the run's signals that the run has seen, if it cannot go without them: a run that waits
-    for signals pauses with it, a run that may get messages ends with it.
+    for signals pauses with it, a run that may get messages ends with it. `wakes_at` is the time at
+    which a paused run goes on by itself. `waits_for` has the ids of stored approvals that the run waits for,
+    `withdrawn` of those that nobody waits for any more: they expire if pending.
     """
 
     status: RunStatus
@@ -183,6 +196,28 @@ class RunChange:
     approvals: Sequence[Approval] = ()
     append: Appending | None = None
     signals: int | None = None
+    wakes_at: float | None = None
+    waits_for: Sequence[str] = ()
+    withdrawn: Sequence[str] = ()
+
+
+@attrs.frozen
+class Renewal:
+    """The end of a run's journal and the beginning of its next one, for `FlowStore.renew_run`.
+
+    Attributes:
+        archive: the id of the run that keeps the journal before
+        last: the last entry of the journal before
+        first: the first entry of the next journal, number 0
+        input: the text of the next journal's input
+        taken: the numbers of the signals that the run has taken
+    """
+
+    archive: str
+    last: Entry
+    first: Entry
+    input: str = ""
+    taken: Sequence[int] = ()
 
 
 @attrs.frozen
@@ -281,7 +316,10 @@ class RunStore(Protocol):
         ...
 
     async def delete_run(self, run: str) -> bool:
-        """Forget the run, its journal and its approvals; return whether the run existed."""
+        """Forget the run, the runs within it, their journals and approvals; return whether the run existed.
+
+        The runs that keep the run's earlier journals are forgotten too.
+        """
         ...
 
     async def approvals(
@@ -329,4 +367,45 @@ class SignalStore(Protocol):
 
     async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
         """Return the number of signals of each of the runs that has any; unknown ids are ignored."""
+        ...
+
+
+@runtime_checkable
+class FlowStore(SignalStore, Protocol):
+    """The protocol of a `SignalStore` for workflows that live long.
+
+    Its `change_run` raises `SignalsWaiting`, and changes nothing, for an approval in `RunChange.waits_for` that is not
+    pending any more. Its `claim_run` clears `wakes_at`.
+    """
+
+    async def add_approvals(self, run: str, approvals: Sequence[Approval], *, owner: str) -> None:
+        """Store approvals of a run under way, so that people can decide before the run pauses.
+
+        Approvals that are stored already stay as they are. Raises `RunConflict` unless `owner` owns the run, and for
+        the id of another run's approval.
+        """
+        ...
+
+    async def renew_run(self, run: str, renewal: Renewal, *, owner: str) -> None:
+        """Give the run a new journal, in one step. The journal before moves to a new, completed run.
+
+        The new run has the id `renewal.archive`, and takes along the run's approvals, which expire if pending, the runs
+        within it, and the signals in `renewal.taken`. The other signals stay, and are numbered from 1 again. Raises
+        `RunConflict` unless `owner` owns the run, for an id that is taken, and for a gap in `seq`.
+        """
+        ...
+
+    async def find_due(self, agents: Sequence[str], *, before: float, limit: int = 100) -> list[RunRecord]:
+        """List the paused runs of the agents whose `wakes_at` is at most `before`, the earliest first."""
+        ...
+
+    async def prune_runs(
+        self, *, older_than: float | None = None, keep: int | None = None, dry_run: bool = False
+    ) -> list[str]:
+        """Forget runs that are over, as `delete_run` does, and return their ids; with `dry_run`, return the ids only.
+
+        Forgotten are runs last changed `older_than` seconds ago or longer, and the least recently changed runs beyond
+        the `keep` that changed last. Runs within others are not counted, and go with the runs around them. A run stays
+        while it, or a run within it, is running or paused.
+        """
         ...

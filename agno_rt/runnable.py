@@ -15,6 +15,7 @@ from agno_rt.messages import Message
 from agno_rt.result import RunResult
 
 __all__ = [
+    "Again",
     "Ask",
     "BackgroundRun",
     "Drawing",
@@ -143,6 +144,13 @@ class Stop:
     """The answer of a workflow that ends early, from `Flow.stop`: the `reason` is the content of its result."""
 
     reason: str = ""
+
+
+@attrs.frozen
+class Again:
+    """The answer of a workflow that goes on with a new journal, from `Flow.again`; `input` is the next input."""
+
+    input: Any
 
 
 class Group:
@@ -330,10 +338,35 @@ class Flow:
         """
         raise NotImplementedError
 
+    async def emit(self, name: str, value: Any = None) -> None:
+        """Tell the run's listeners something, as an `Emitted` event with the path of the branch.
+
+        The value must be one that JSON can carry. Nothing is recorded: a resumed run tells only what it had not told
+        before its last recorded step of the branch. Without a listener nothing happens. Raises `UsageError` for another
+        value.
+        """
+        raise NotImplementedError
+
+    async def given(self, name: str, value: bytes | None) -> bytes | None:
+        """Record a value that the caller gave with the run, and return it; in a resumed run, the recorded one.
+
+        Returns None if no value was given when the run began. Declared workflows keep their first state so.
+        """
+        raise NotImplementedError
+
     def stop(self, reason: str = "") -> Never:
         """Return the answer of a run that ends early: `return flow.stop("declined")`.
 
         The type is `Never`, so that checkers accept it in functions of any type.
+        """
+        raise NotImplementedError
+
+    def again(self, input: Any) -> Never:
+        """Return the answer of a run that begins again, with a new journal: `return flow.again(rest)`.
+
+        The run keeps its id, its caller, its budgets, and the signals that it has not received. The journal so far
+        moves to a run of its own; `agno-rt runs show` names the runs before and after. The input may be what
+        `Flow.run` takes. The type is `Never` as for `stop`.
         """
         raise NotImplementedError
 

@@ -463,6 +463,11 @@ class Runtime(RunControls):
         name, kind = getattr(runnable, "name", ""), getattr(runnable, "kind", "agent")
         return error.at(self._place(f"{kind} {repr_of(name)}" if name else ""))
 
+    def _count_room(self) -> int:
+        """Return the number of runs that may begin now without waiting for others."""
+        places = self._admission.statistics()
+        return self._admission.total - int(places.in_use) - places.waiting
+
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))
 

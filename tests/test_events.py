@@ -13,6 +13,7 @@ from agno_rt.events import (
     ApprovalAsked,
     CacheMissed,
     Delta,
+    Emitted,
     Event,
     GuardTripped,
     MessageReceived,
@@ -51,6 +52,7 @@ EXAMPLES: list[Event] = [
     StepEnded("r", "parts#1/0/work#1", "failed", "no"),
     GuardTripped("r", "pii", "input", "changed", "1 email"),
     ApprovalAsked("r", "r.1", CALL, "approval", "it costs money"),
+    Emitted("r", "group#1/0", "progress", {"done": 3}),
     MessageReceived("r", "and hurry", 2),
     RunEnded("r", "limited", "", Usage(), "too many", "limit"),
 ]
@@ -88,6 +90,7 @@ def test_names_on_the_wire_are_stable() -> None:
         "step_ended",
         "guard_tripped",
         "approval_asked",
+        "emitted",
         "message_received",
         "run_ended",
     ]

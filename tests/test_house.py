@@ -425,6 +425,7 @@ def test_the_public_surface() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = importlib.import_module("agno_rt").no_such_name
     assert sorted(offered) == [
+        "Again",
         "Agent",
         "AgentPool",
         "AgnoError",
@@ -460,6 +461,7 @@ def test_the_public_surface() -> None:
         "Runtime",
         "SpendLimit",
         "State",
+        "Stop",
         "Team",
         "Template",
         "Tool",

@@ -66,6 +66,13 @@ class Budget(msgspec.Struct, eq=False):
         if self.outer is not None:
             self.outer.spend(usage)
 
+    def refund(self, usage: Usage, calls: int) -> None:
+        """Count less, in this run and the runs around: a run within goes on from the journal, and counts again."""
+        self.usage = self.usage - usage
+        self.tool_calls -= calls
+        if self.outer is not None:
+            self.outer.refund(usage, calls)
+
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """Return the spent amount of each of the run's own budgets."""
         amounts = (("tool_calls", self.tool_calls, self.limits.tool_calls), *self._amounts())

@@ -99,9 +99,17 @@ class FlowReplay:
         found = self._ended.get(place.path)
         return NO_USAGE if found is None or found.usage is None else found.usage
 
+    def is_at(self, scope: str, number: int, name: str) -> bool:
+        """Return whether the journal has the name at the place."""
+        return self._names.get((scope, number)) == name
+
+    def has_more(self, scope: str, number: int) -> bool:
+        """Return whether the journal has a step of the scope at the place or later."""
+        return self._lengths.get(scope, 0) > number
+
     def has_change(self, scope: str, number: int, name: str) -> bool:
         """Return whether code marked by the change may run at this place: the mark is there, or nothing is yet."""
-        return self._names.get((scope, number)) == name or self._lengths.get(scope, 0) <= number
+        return self.is_at(scope, number, name) or not self.has_more(scope, number)
 
 
 def _mismatch(problem: str, path: str) -> JournalMismatch:
@@ -129,9 +137,9 @@ def _describe_value(value: Any) -> Any:
         return getattr(value, "name", None) or f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def child_id(run: str, path: str) -> str:
-    """Return the id of the run within `run` at the path: whoever resumes `run` finds the same id."""
-    return hashlib.blake2b(f"{run}/{path}".encode(), digest_size=12).hexdigest()
+def child_id(journal: str, path: str) -> str:
+    """Return the id of the run at the path, by the name of the journal around: whoever resumes finds the same id."""
+    return hashlib.blake2b(f"{journal}/{path}".encode(), digest_size=12).hexdigest()
 
 
 def entries_before(entries: Sequence[Entry], run: str, path: str) -> list[Entry]:

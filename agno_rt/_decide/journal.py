@@ -54,6 +54,7 @@ class Begun(Body):
     """The run's input, the system message, and the number of the session's messages that were `shown` to the model.
 
     `total` (of messages), `version` and `state` are the session's when the run began, `code_version` the workflow's.
+    `generation` counts the earlier journals of a workflow begun again, and `usage` is the usage in these journals.
     """
 
     input: tuple[Message, ...]
@@ -63,6 +64,8 @@ class Begun(Body):
     version: int = 0
     state: msgspec.Raw = NO_STATE
     code_version: int = 1
+    generation: int = 0
+    usage: Usage | None = None
 
 
 class Answered(Body):
@@ -134,6 +137,8 @@ class Paused(Body):
 
 class Ended(Body):
     """The end of the run; a run with another status than completed can be resumed.
+
+    The status `continued` ends a journal with a successor in the same run.
 
     `output` is the answer of a workflow, as JSON. `again` has the paths of the steps whose failures ended the workflow:
     a resumed run takes these steps again.
@@ -334,8 +339,14 @@ def describe_entry(each: Entry, run: str = "") -> str:
         case StepEnded():
             line = f"{body.path}: {_describe_end(body)}"
         case _:
-            line = f"{body.status}{f': {body.error}' if body.error else ''}"
+            line = _describe_run_end(body)
     return line
+
+
+def _describe_run_end(body: Ended) -> str:
+    if body.status == "continued":
+        return "went on with a new journal"
+    return f"{body.status}{f': {body.error}' if body.error else ''}"
 
 
 class _Content(msgspec.Struct):

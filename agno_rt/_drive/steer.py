@@ -85,6 +85,30 @@ async def read_signals(job: Job[Any]) -> StopWish | None:
     return wish
 
 
+async def list_acted_on(job: Job[Any]) -> list[int]:
+    """Return the numbers of the signals with messages and wishes that the run has acted on."""
+    inbox, store = job.inbox, None if job.journal is None else job.journal.store
+    if inbox is None or not inbox.seen or not isinstance(store, SignalStore):
+        return []
+    waiting = {sent.id for sent in inbox.waiting}
+    return [
+        signal.seq
+        for signal in await store.signals(job.run_id)
+        if signal.seq <= inbox.seen
+        and read_control(signal) is not None
+        and name_message(job.run_id, signal.seq) not in waiting
+    ]
+
+
+def forget_signals(job: Job[Any]) -> None:
+    """Let the run read its signals anew, since a new journal numbers them from 1. Keep messages sent in memory."""
+    if job.inbox is not None and job.inbox.seen:
+        prefix = name_message(job.run_id, "")
+        is_stored = [sent.id.removeprefix(prefix).isdecimal() for sent in job.inbox.waiting]
+        job.inbox.waiting = [sent for sent, stored in zip(job.inbox.waiting, is_stored, strict=True) if not stored]
+        job.inbox.seen = 0
+
+
 def restore_inbox(job: Job[Any], steps: Iterable[Any], signals: Sequence[Signal]) -> None:
     """Put the messages that an earlier process did not take in into the inbox. Earlier wishes to stop are void."""
     known: dict[str, Received] = {}

@@ -32,22 +32,39 @@ from agno_rt._decide.journal import (
 )
 from agno_rt._decide.tool_results import Told
 from agno_rt._decide.turns import Turns
-from agno_rt.errors import AgnoError, BackendError, RunCancelled, RunInterrupted, code_of
+from agno_rt._drive.news import News
+from agno_rt.errors import AgnoError, BackendError, RunCancelled, RunInterrupted, UsageError, code_of
 from agno_rt.failures import add_note, must_pass, named, text_of
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelResponse
 from agno_rt.result import RunResult
-from agno_rt.run_store import Appending, Approval, RunChange, RunConflict, RunRecord, RunStatus, RunStore, Signal
+from agno_rt.run_store import (
+    Appending,
+    Approval,
+    FlowStore,
+    Renewal,
+    RunChange,
+    RunConflict,
+    RunRecord,
+    RunStatus,
+    RunStore,
+    Signal,
+)
 
 if TYPE_CHECKING:
     from agno_rt._drive.inbox import Inbox  # few runs are sent anything
 
-__all__ = ["END_SECONDS", "Journal"]
+__all__ = ["END_SECONDS", "Journal", "text_of_input"]
 
 T = TypeVar("T")
 
 END_SECONDS = 5.0
 """Seconds to store the end of a run that is being cancelled."""
+
+
+def text_of_input(input: Sequence[Message]) -> str:
+    """Return the text of the last user message, for lists of runs."""
+    return next((message.text for message in reversed(input) if message.role == "user"), "")
 
 
 class Journal(msgspec.Struct, eq=False):
@@ -58,7 +75,8 @@ class Journal(msgspec.Struct, eq=False):
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
     `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force; `signals`
     are the signals of a resumed run. `paused_within` has the results of paused runs within the calls of the present
-    process.
+    process. `first` is the first entry, once it is stored. `news` tells of decisions and signals. `wakes` is set if the
+    runtime wakes paused runs, `is_within` for a run within a flow, which the flow wakes.
     """
 
     store: RunStore
@@ -66,6 +84,7 @@ class Journal(msgspec.Struct, eq=False):
     owner: str
     gone: Callable[[], None]
     owe: Callable[[Callable[[], Awaitable[None]]], None]
+    news: News
     replay: Replay | None = None
     waiting: tuple[Approval, ...] = ()
     decided: dict[tuple[int, str], Approval] = {}
@@ -79,6 +98,9 @@ class Journal(msgspec.Struct, eq=False):
     forced: bool = False
     signals: Sequence[Signal] = ()
     paused_within: dict[str, RunResult] | None = None
+    first: Begun | None = None
+    wakes: bool = False
+    is_within: bool = False
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -86,10 +108,38 @@ class Journal(msgspec.Struct, eq=False):
         assert self.replay is not None
         return self.replay.begun.input
 
+    @property
+    def id(self) -> str:
+        """The name of this journal, different for each journal of a run: the run's id, for the first one."""
+        before = 0 if self.first is None else self.first.generation
+        return f"{self.record.id}~{before + 1}" if before else self.record.id
+
+    def flow_store(self, what: str) -> FlowStore:
+        """Return the store as a `FlowStore`. Raises `UsageError`, naming `what` needs one."""
+        if isinstance(self.store, FlowStore):
+            return self.store
+        hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+        raise UsageError(f"{what} needs a FlowStore; {type(self.store).__name__} is not one", hint=hint)
+
     async def begin(self, begun: Begun) -> None:
         """Store the run, with its input and the messages shown to the model."""
         await self._stored(self.store.create_run(self.record, [encode_entry(0, begun, time.time())]))
-        self.begun, self.seq = True, 1
+        self.begun, self.seq, self.first = True, 1, begun
+
+    async def renew(self, begun: Begun, taken: Sequence[int]) -> None:
+        """End this journal and begin the next, in one step; `taken` has the numbers of the signals that were received.
+
+        Raises `UsageError` for a store that cannot.
+        """
+        store = self.flow_store("flow.again")
+        async with self.turn:
+            begun.state = self._state()
+            now, archive = time.time(), f"{self.record.id}~{begun.generation}"
+            last, first = encode_entry(self.seq, Ended("continued"), now), encode_entry(0, begun, now)
+            renewal = Renewal(archive, last, first, text_of_input(begun.input), taken)
+            await self._stored(store.renew_run(self.record.id, renewal, owner=self.owner))
+            self.seq, self.first, self.replay = 1, begun, None
+            self.decided, self.waiting, self.again = {}, (), ()
 
     async def answered(self, turns: Turns, response: ModelResponse) -> None:
         """Store a response of the model, before the run acts on the response."""
@@ -153,27 +203,40 @@ class Journal(msgspec.Struct, eq=False):
             await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
             self.seq += len(entries)
 
+    async def ask(self, approval: Approval) -> None:
+        """Store an approval while the run is under way, so that people may decide; without a `FlowStore`, later."""
+        if isinstance(self.store, FlowStore):
+            await self._stored(self.store.add_approvals(self.record.id, [approval], owner=self.owner))
+            self.decided[0, approval.call.id] = approval
+
     async def pause(
         self,
         signals: int | None = None,
+        wakes_at: float | None = None,
         *,
+        waits_for: Sequence[str] = (),
         calls: Sequence[tuple[int, str]] = (),
         counts: Mapping[str, int] | None = None,
     ) -> None:
         """Store the pause and the new approvals in `waiting`. No process owns the run after that.
 
-        `calls` wait for runs within, and are made again; `counts` has the number of calls of each bounded tool. Raises
-        `SignalsWaiting` if the run has more than so many `signals`.
+        The run goes on by itself at `wakes_at`, or when an approval expires. `calls` wait for runs within, and are made
+        again; `counts` has the number of calls of each bounded tool. Raises `SignalsWaiting` if the run has more than
+        so many `signals`, or if a stored approval of `waits_for` was decided meanwhile.
         """
         # A workflow also waits for the approvals of the runs within, which these have stored.
-        new = [
-            each
-            for each in self.waiting
-            if each.run == self.record.id and (each.turn, each.call.id) not in self.decided
-        ]
+        own = [each for each in self.waiting if each.run == self.record.id]
+        new = [each for each in own if (each.turn, each.call.id) not in self.decided]
+        ends = [each for each in (wakes_at, *(approval.expires_at for approval in self.waiting)) if each is not None]
+        change = RunChange(
+            "paused",
+            approvals=new,
+            signals=signals,
+            wakes_at=None if self.is_within else min(ends, default=None),
+            waits_for=waits_for,
+        )
         kept = None if counts is None else dict(counts)
-        paused = Paused([each.id for each in self.waiting], tuple(calls), kept)
-        await self._let_go(paused, RunChange("paused", approvals=new, signals=signals))
+        await self._let_go(Paused([each.id for each in self.waiting], tuple(calls), kept), change)
 
     async def end(
         self, content: str, append: Appending | None, inbox: Inbox | None, error: RunCancelled | None = None
@@ -190,7 +253,10 @@ class Journal(msgspec.Struct, eq=False):
             inbox.check_taken()
         signals = 0 if inbox is None else inbox.seen
         ended = Ended("completed", None, self.output)
-        await self._let_go(ended, RunChange("completed", content, append=append, signals=signals))
+        # Questions of branches that others cancelled.
+        withdrawn = [each.id for each in self.decided.values() if each.status == "pending"] if self.decided else ()
+        change = RunChange("completed", content, append=append, signals=signals, withdrawn=withdrawn)
+        await self._let_go(ended, change)
 
     async def broken_off(self, status: RunStatus, content: str, error: BaseException) -> None:
         """Store the end of a run without an answer, even while the run is being cancelled.

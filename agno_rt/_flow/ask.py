@@ -4,40 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import trio
 
 from agno_rt._decide.flow_journal import digest_of
 from agno_rt._decide.flow_paths import Place
 from agno_rt._drive.job import Job
 from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
-from agno_rt._flow.waits import Waits
+from agno_rt._flow.waits import LOOK_SECONDS, Wait, Waits
 from agno_rt._schema.describe import type_decoder, type_schema
 from agno_rt.errors import Unanswered, UsageError
+from agno_rt.events import ApprovalAsked
 from agno_rt.messages import ToolCall
-from agno_rt.run_store import ASK, Approval
+from agno_rt.run_store import ASK, MOST_APPROVALS, Approval, unknown_approval
 from agno_rt.runnable import Ask
 
 __all__ = ["Questions"]
 
 
 class Questions:
-    """The questions of one flow. `waiting` has the pending approvals, also of runs within."""
+    """The questions of one flow.
 
-    __slots__ = ("_job", "_record", "_waits", "waiting")
+    `waiting` has the pending approvals, also of runs within, and `announced` the ids of those with an event.
+    """
+
+    __slots__ = ("_job", "_looked", "_looking", "_record", "_waits", "announced", "waiting")
 
     def __init__(self, job: Job[Any], record: FlowRecord, waits: Waits) -> None:
         self._job = job
         self._record = record
         self._waits = waits
+        self.announced: set[str] = set()
+        self._looking: trio.Lock | None = None
+        # The approvals by run, each with the time of the look.
+        self._looked: dict[str, tuple[float, Mapping[str, Approval]]] = {}
         self.waiting: list[Approval] = []
 
     async def ask(self, scope: Scope, place: Place, question: Ask) -> Any:
         """Return the person's answer; without one, wait in this branch until the flow pauses. Raises `Unanswered`."""
-        self._record.journal_for(f"the question {place.path}")
+        journal = self._record.journal_for(f"the question {place.path}")
         what = f"the answer to {place.path}"
         answer = msgspec.defstruct("Answer", [("answer", question.type)], forbid_unknown_fields=True)
         schema = type_schema(answer, what=what, error=UsageError)
@@ -50,8 +59,10 @@ class Questions:
         approval = self._record.decided.get((0, place.path))
         if approval is None:
             approval = self._make_approval(place, question, schema)
+            # People may decide from now on, while other branches go on.
+            await journal.ask(approval)
         if approval.status == "pending":
-            await self.wait_with(scope, [approval])
+            approval = await self._wait_for_decision(scope, approval)
         if approval.status != "answered":
             error = _unanswered_error(place, question, approval)
             await self._record.fail(place, digest, error, began=approval.created_at)
@@ -65,21 +76,82 @@ class Questions:
         await self._record.end(place, digest, text, began=approval.created_at)
         return value
 
-    async def wait_with(self, scope: Scope, approvals: Sequence[Approval]) -> None:
-        """Wait in this branch, for the approvals, until the flow pauses."""
+    async def _wait_for_decision(self, scope: Scope, approval: Approval) -> Approval:
+        if self._record.keeps_questions:
+            self.announce(approval)
+        decided: Approval | None = None
+        while decided is None:
+            await self.wait_with(scope, [approval])
+            found = self._looked[approval.run][1].get(approval.id)
+            if found is None:
+                raise unknown_approval(approval.id)
+            decided = None if found.status == "pending" else found
+        self._record.note_decision(decided)
+        return decided
+
+    async def wait_with(self, scope: Scope, approvals: Sequence[Approval], until: float | None = None) -> None:
+        """Wait in this branch until one of the approvals is decided or has expired, or until a time.
+
+        If the flow pauses before, its approvals in `waiting` are those to decide.
+        """
         self.waiting.extend(approvals)
         try:
-            await self._waits.wait_for_person(scope)
+            if not self._record.keeps_questions:
+                await self._waits.wait(scope, Wait(asks=True, until=until))
+            else:
+                while not await self._look_later(scope, approvals, until):
+                    pass
+            await scope.retake_share()
         except BaseException:
             if not self._waits.is_paused:
                 # The branch was cancelled by others: nobody has to answer any more.
-                self.waiting[:] = [each for each in self.waiting if each not in approvals]
+                self._forget(approvals)
             raise
+        self._forget(approvals)
+
+    async def _look_later(self, scope: Scope, approvals: Sequence[Approval], until: float | None) -> bool:
+        """Wait a little, and return whether the wait for a decision is over."""
+        began, now = trio.current_time(), time.time()
+        ends = [each for each in (until, *(approval.expires_at for approval in approvals)) if each is not None]
+        # A time that has passed does not end the wait again: by the store's clock, it may be still to come.
+        end = min((each for each in ends if each > now), default=None)
+        topics = [approval.id for approval in approvals]
+        await self._waits.wait(scope, Wait(asks=True, until=end, most=LOOK_SECONDS, topics=topics))
+        is_fresh = trio.current_time() - began < LOOK_SECONDS  # woken by news, or at an end
+        is_decided = await self._look(approvals, is_fresh=is_fresh)
+        return is_decided or (until is not None and time.time() >= until)
+
+    def _forget(self, approvals: Sequence[Approval]) -> None:
+        self.waiting[:] = [each for each in self.waiting if each not in approvals]
+
+    async def _look(self, approvals: Sequence[Approval], *, is_fresh: bool) -> bool:
+        """Return whether one of the approvals is not pending, by the store, or by what another branch just saw."""
+        found: dict[str, Approval] = {}
+        if self._looking is None:
+            self._looking = trio.Lock()
+        for run in dict.fromkeys(each.run for each in approvals):
+            async with self._looking:
+                at, known = self._looked.get(run, (float("-inf"), {}))
+                if is_fresh or trio.current_time() - at >= LOOK_SECONDS / 2:
+                    store = self._record.journal_for("a question").store
+                    known = {each.id: each for each in await store.approvals(run=run, limit=MOST_APPROVALS)}
+                    self._looked[run] = trio.current_time(), known
+            found.update(known)
+        return any(each.id not in found or found[each.id].status != "pending" for each in approvals)
+
+    def announce(self, approval: Approval) -> None:
+        """Send the event of a question of this run, once."""
+        if approval.run == self._job.run_id and approval.id not in self.announced:
+            self.announced.add(approval.id)
+            if self._job.emitter is not None:
+                event = ApprovalAsked(approval.run, approval.id, approval.call, approval.kind, approval.reason)
+                self._job.emitter.post(event)
 
     def _make_approval(self, place: Place, question: Ask, schema: Any) -> Approval:
         now, job = time.time(), self._job
-        # An id that follows from the run and the place: a question asked again after a crash is the same question.
-        digest = hashlib.blake2b(f"{job.run_id}/{place.path}".encode(), digest_size=4).hexdigest()
+        # An id that follows from the journal and the place: a question asked again after a crash is the same question.
+        journal = self._record.journal_for("a question").id
+        digest = hashlib.blake2b(f"{journal}/{place.path}".encode(), digest_size=4).hexdigest()
         return Approval(
             f"{job.run_id}.{digest}",
             job.run_id,

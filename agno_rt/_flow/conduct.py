@@ -6,23 +6,26 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
+import trio
 
+from agno_rt._decide.flow_input import input_for_run
+from agno_rt._decide.input import as_messages
 from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.inbox import Inbox, check_takeover
 from agno_rt._drive.job import AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import cause
-from agno_rt._drive.steer import note_untaken, stopped_error
+from agno_rt._drive.steer import forget_signals, list_acted_on, note_untaken, stopped_error
 from agno_rt._drive.tool_threads import Workers
+from agno_rt._drive.write_journal import Journal
 from agno_rt._flow.live_flow import LiveFlow
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, HookError
-from agno_rt.events import ApprovalAsked
 from agno_rt.failures import must_pass, named
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
-from agno_rt.run_store import SignalsWaiting
-from agno_rt.runnable import Flow, Runnable, Stop
+from agno_rt.run_store import MOST_APPROVALS, SignalsWaiting
+from agno_rt.runnable import Again, Flow, Runnable, Stop
 
 __all__ = ["ResolvedFlow", "conduct"]
 
@@ -50,16 +53,19 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
     """
     if turns.state == "completed":
         return None  # a message came at the end, for nobody
-    inbox = job.inbox = job.inbox or Inbox()
-    if inbox.takeover is not None:
-        check_takeover(job)  # by a run that came while this one opened its conversation
+    inbox = _open_inbox(job)
     flow, usage = LiveFlow(job, turns), turns.usage
+    _spend_earlier_usage(job, flow)
     while True:
         inbox.halt = flow.waits.stop
         if inbox.stop is not None:
             flow.waits.stop()
         answer = await _call_conduct(job, flow)
         if not flow.waits.scope.cancelled_caught:
+            if isinstance(answer, Again):
+                await _begin_again(job, turns, flow, answer)
+                flow, usage = LiveFlow(job, turns), turns.usage
+                continue
             _take_answer(job, turns, answer)
             if inbox.waiting:
                 await note_untaken(job, inbox)
@@ -69,12 +75,28 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
         try:
             return await _pause(job, turns, flow)
         except SignalsWaiting:
-            # A signal came between the flow's last look and its pause: go on from the journal, as a new process would.
+            # A signal or a decision came between the flow's last look and its pause: go on from the journal, as a new
+            # process would.
             assert job.journal is not None
-            _, entries = await job.journal.store.load_run(job.run_id)
-            job.journal.replay, job.journal.waiting = Replay.of(job.run_id, entries), ()
-            turns.usage = usage
+            await _load_journal(job.run_id, job.journal)
+            flow.take_back_all()
+            turns.usage, announced = usage, flow.questions.announced
             flow = LiveFlow(job, turns, counts_budget=False)
+            flow.questions.announced = announced
+
+
+def _open_inbox(job: Job[ResolvedFlow]) -> Inbox:
+    inbox = job.inbox = job.inbox or Inbox()
+    if inbox.takeover is not None:
+        check_takeover(job)  # by a run that came while this one opened its conversation
+    return inbox
+
+
+def _spend_earlier_usage(job: Job[ResolvedFlow], flow: LiveFlow) -> None:
+    """Count the usage of the run's journals before this one."""
+    journal = job.journal
+    if journal is not None and journal.replay is not None and journal.replay.begun.usage is not None:
+        flow.spend(journal.replay.begun.usage)
 
 
 async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
@@ -100,6 +122,29 @@ async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
             await flow.background.close()
 
 
+async def _load_journal(run: str, journal: Journal) -> None:
+    """Read the journal and the approvals of a run that cannot pause yet, as a new process would."""
+    _, entries = await journal.store.load_run(run)
+    approvals = await journal.store.approvals(run=run, limit=MOST_APPROVALS)
+    journal.replay, journal.waiting = Replay.of(run, entries), ()
+    journal.decided = {(each.turn, each.call.id): each for each in approvals}
+
+
+async def _begin_again(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow, answer: Again) -> None:
+    """Give the run its next input, and a stored run its next journal. The messages of the run are the last input's."""
+    await trio.lowlevel.checkpoint()  # in memory nothing waits, and a run may begin again for ever
+    job.input = as_messages(input_for_run(answer.input))
+    journal = job.journal
+    if journal is not None:
+        assert journal.first is not None, "the run has begun"
+        generation, code_version = journal.first.generation + 1, job.resolved.code_version
+        more = {"input": job.input, "usage": turns.usage, "generation": generation, "code_version": code_version}
+        taken = sorted({*flow.record.taken_signals, *await list_acted_on(job)})
+        await journal.renew(msgspec.structs.replace(journal.first, **more), taken)
+        forget_signals(job)
+    turns.begin(turns.messages[: turns.own], job.input)
+
+
 def _take_answer(job: Job[ResolvedFlow], turns: Turns, answer: Any) -> None:
     if isinstance(answer, Stop):
         turns.conclude(answer.reason)
@@ -123,12 +168,13 @@ async def _pause(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow) -> None:
     """Store the pause. Raises `SignalsWaiting` if the flow has not seen all of its signals."""
     assert job.journal is not None, "only a stored flow waits for people"
     job.journal.waiting = waiting = tuple(flow.questions.waiting)
-    await job.journal.pause(flow.signals.seen)
+    wakes_at = flow.waits.wakes_at
+    await job.journal.pause(flow.signals.seen, wakes_at, waits_for=[each.id for each in waiting])
     turns.pause()
-    if job.emitter is not None:
-        for each in waiting:
-            if each.run == job.run_id:
-                job.emitter.post(ApprovalAsked(job.run_id, each.id, each.call, each.kind, each.reason))
+    if isinstance(job.asked, AskedWithin):
+        job.asked.wakes_at = wakes_at
+    for each in waiting:
+        flow.questions.announce(each)
 
 
 def _encode_answer(name: str, answer: object) -> str:

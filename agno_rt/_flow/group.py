@@ -101,7 +101,7 @@ class LiveGroup(Group):
                 self._failure = exc
             else:
                 self._flow.record.relate(self._failure, exc)
-            self.cancel()
+        self.cancel()
 
     async def __aenter__(self) -> Self:
         self._manager = trio.open_nursery()

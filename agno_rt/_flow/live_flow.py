@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from agno_rt import events
-from agno_rt._decide.budget import budget_of
+from agno_rt._decide.budget import Budget, budget_of
 from agno_rt._decide.controls import check_signal_name
 from agno_rt._decide.flow_input import input_for_run
 from agno_rt._decide.flow_journal import StoredResult, child_id, digest_of, store_result
@@ -26,22 +26,23 @@ from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
 from agno_rt._drive.scopes import RunStopped, cause, deadline, ended_as
 from agno_rt._flow.ask import Questions
+from agno_rt._flow.checks import check_block_limits, uncertain_error
 from agno_rt._flow.group import LiveGroup
 from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
 from agno_rt._flow.signals import Signals
 from agno_rt._flow.step import call_step_function
-from agno_rt._flow.waits import Waits
+from agno_rt._flow.waits import Wait, Waits
 from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
-from agno_rt.errors import AgnoError, JournalMismatch, LimitExceeded, StepUncertain, UsageError
-from agno_rt.failures import text_of
+from agno_rt.errors import AgnoError, JournalMismatch, LimitExceeded, UsageError
+from agno_rt.failures import named, text_of
 from agno_rt.limits import Limits
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 from agno_rt.result import RunResult
-from agno_rt.runnable import Ask, BackgroundRun, Flow, OnEnd, OnError, Runnable, Stop
+from agno_rt.runnable import Again, Ask, BackgroundRun, Flow, OnEnd, OnError, Runnable, Stop
 from agno_rt.workflows.functions import SCOPE, StepFunction
 
 if TYPE_CHECKING:
@@ -52,14 +53,30 @@ __all__ = ["LiveFlow"]
 
 T = TypeVar("T")
 
-_BLOCK_LIMITS = frozenset(("tool_calls", "input_tokens", "output_tokens", "tokens", "cost", "run_timeout"))
-"""The fields of `Limits` that `Flow.limits` accepts: the others hold for a whole run or a whole runtime."""
+
+@attrs.frozen
+class _PausedRun:
+    """The usage of a paused run within, and what was counted in the budgets around it."""
+
+    usage: Usage
+    meter: Budget | None
 
 
 class LiveFlow(Flow):
     """The flow of one run; the first scope belongs to the task of the run."""
 
-    __slots__ = ("_counts_budget", "_job", "_turns", "background", "questions", "record", "signals", "waits")
+    __slots__ = (
+        "_counts_budget",
+        "_job",
+        "_journal_id",
+        "_paused",
+        "_turns",
+        "background",
+        "questions",
+        "record",
+        "signals",
+        "waits",
+    )
 
     def __init__(self, job: Job[Any], turns: Turns, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
@@ -69,12 +86,15 @@ class LiveFlow(Flow):
         self.deps = job.asked.deps
         self._job = job
         self._turns = turns
-        self.waits = Waits()
+        journal = job.journal
+        self.waits = Waits() if journal is None else Waits(journal.news, may_sleep=journal.wakes)
         self.record = FlowRecord(job)
         self.questions = Questions(job, self.record, self.waits)
         self.signals = Signals(job.run_id, self.record, self.waits)
         self._counts_budget = counts_budget
         self.background: FlowBackground | None = None
+        self._journal_id = "" if journal is None else journal.id
+        self._paused: dict[str, _PausedRun] = {}
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -85,6 +105,10 @@ class LiveFlow(Flow):
                 yield
         finally:
             SCOPE.reset(token)
+
+    def spend(self, usage: Usage) -> None:
+        """Count usage of this run by an earlier process."""
+        self._spend(usage)
 
     @property
     def path(self) -> str:
@@ -106,22 +130,27 @@ class LiveFlow(Flow):
         given = input_for_run(input)
         if self.waits.is_stopping:
             await self.waits.wait_for_stop(scope)
-        if not self.record.is_stored:
+        journal = self._job.journal
+        if journal is None:
             return await self._run(scope, runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
-        child, began = child_id(self.run_id, place.path), time.time()
+        child, began = child_id(self._journal_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
         done = self.find_step(place, digest)
         if done is not None:
             return self.read_result(runnable, done)
-        asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
-        asked.is_resumed, asked.is_forced = self.record.is_resumed, self.record.is_forced
-        try:
-            result = await self._run(scope, runnable, given, asked)
-        except AgnoError as exc:
-            await self.record.fail(place, digest, exc, began=began, run=child)
-            raise
-        if result.status == "paused":
-            await self.questions.wait_with(scope, result.approvals)
+        is_resumed, result = self.record.is_resumed, None
+        while result is None or result.status == "paused":
+            asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
+            asked.is_resumed, asked.is_forced = is_resumed, self.record.is_forced
+            try:
+                result = await self._run(scope, runnable, given, asked)
+            except AgnoError as exc:
+                await self.record.fail(place, digest, exc, began=began, run=child)
+                raise
+            if result.status == "paused":
+                await self.questions.wait_with(scope, result.approvals, asked.wakes_at)
+                self._take_back(place.path)
+                is_resumed = True
         value = msgspec.json.encode(store_result(result, self.write_output(result)))
         await self.record.end(place, digest, value, began=began, run=child, usage=result.usage)
         return result
@@ -158,7 +187,7 @@ class LiveFlow(Flow):
             return step.read(bytes(done.value))
         if not step.options.idempotent:
             if self.record.begun(place) is not None:
-                raise _uncertain_error(place, self.run_id)
+                raise uncertain_error(place, self.run_id)
             await self.record.begin(place, digest)
         try:
             call = functools.partial(self._call_step_function, step, place, args, kwargs)
@@ -248,8 +277,12 @@ class LiveFlow(Flow):
         until = now + seconds if begun is None else begun.until
         if begun is None:
             await self.record.begin(place, digest, until)
-        await self._announce(place, functools.partial(self.waits.wait, scope, max(0.0, until - now)))
+        await self._announce(place, functools.partial(self._sleep, scope, until))
         await self.record.end(place, digest, b"null", began=until - seconds)
+
+    async def _sleep(self, scope: Scope, until: float) -> None:
+        await self.waits.wait(scope, Wait(until=until))
+        await scope.retake_share()
 
     async def now(self) -> float:
         """See `Flow.now`."""
@@ -275,15 +308,48 @@ class LiveFlow(Flow):
             await self.record.end(place, "", b"true", began=time.time())
         return True
 
+    async def emit(self, name: str, value: Any = None) -> None:
+        """See `Flow.emit`."""
+        counter = self._scope(f"the event {name}").counter
+        emitter = self._job.emitter
+        if emitter is None or self.record.has_more(counter.path, counter.next_place[-1]):
+            return
+        try:
+            plain = msgspec.to_builtins(value, enc_hook=plain_value)
+        except (TypeError, ValueError, RecursionError) as exc:
+            hint = "Give a value that JSON can carry."
+            raise UsageError(f"the event {name!r} cannot be sent: {named(exc)}", hint=hint) from exc
+        await emitter.send(events.Emitted(self.run_id, counter.path, name, plain))
+
+    async def given(self, name: str, value: bytes | None) -> bytes | None:
+        """See `Flow.given`."""
+        counter = self._scope(name).counter
+        if self.record.is_resumed:
+            if not self.record.is_at(counter.path, counter.next_place[-1], counter.preview(name)):
+                return None
+        elif value is None:
+            return None
+        place = self.take_place(self._scope(name), name)
+        done = self.find_step(place, "")
+        if done is not None:
+            return bytes(done.value)
+        assert value is not None, "a resumed run has the value, and a new one was given it"
+        await self.record.end(place, "", value, began=time.time())
+        return value
+
     def stop(self, reason: str = "") -> Never:
         """See `Flow.stop`."""
         return Stop(reason)  # type: ignore[misc]  # see there
+
+    def again(self, input: Any) -> Never:
+        """See `Flow.again`."""
+        return Again(input)  # type: ignore[misc]  # see there
 
     @contextmanager
     def limits(self, limits: Limits | Mapping[str, Any]) -> Iterator[None]:
         """See `Flow.limits`."""
         limits = limits_of(limits)
-        _check_block_limits(limits)
+        check_block_limits(limits)
         scope, outer = self._scope("limits"), OUTER.get()
         assert outer is not None, "a flow's run is the outer run of the runs within"
         place, around = self.take_place(scope, "limits"), scope.overdue
@@ -391,8 +457,12 @@ class LiveFlow(Flow):
         self, scope: Scope, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin
     ) -> RunResult[OutputT]:
         """Run the runnable in the present task, and count the usage."""
-        turns = self._turns
-        token = SCOPE.set(None)
+        turns, outer = self._turns, OUTER.get()
+        token, meter, metered = SCOPE.set(None), None, None
+        if asked.child is not None and outer is not None and outer.budget is not None:
+            # What the run spends, with all runs within: it is taken back if the run goes on from its journal here.
+            meter = Budget(Limits(), outer.budget)
+            metered = OUTER.set(msgspec.structs.replace(outer, budget=meter))
         try:
             result: RunResult[OutputT] = await self._job.resolved.run(runnable, input, asked)
         except AgnoError as exc:
@@ -403,8 +473,24 @@ class LiveFlow(Flow):
             raise
         finally:
             SCOPE.reset(token)
+            if metered is not None:
+                OUTER.reset(metered)
         turns.usage = turns.usage + result.usage
+        if result.status == "paused":
+            self._paused[asked.path] = _PausedRun(result.usage, meter)
         return result
+
+    def _take_back(self, path: str) -> None:
+        """Count a paused run within as never begun: it goes on from its journal, and counts everything again."""
+        paused = self._paused.pop(path)
+        self._turns.usage = self._turns.usage - paused.usage
+        if paused.meter is not None and paused.meter.outer is not None:
+            paused.meter.outer.refund(paused.meter.usage, paused.meter.tool_calls)
+
+    def take_back_all(self) -> None:
+        """Count every paused run within as never begun."""
+        for path in list(self._paused):
+            self._take_back(path)
 
     def write_output(self, result: RunResult[Any]) -> bytes:
         """Return the output of a run within as JSON; empty for a run without an output."""
@@ -429,19 +515,3 @@ class LiveFlow(Flow):
 
 def _encode_part(value: Any) -> Any:
     return plain_value(value, round_trip=True)
-
-
-def _uncertain_error(place: Place, run: str) -> StepUncertain:
-    hint = (
-        "Look whether it took effect. To do it again, fork the run before the step and resume the fork; or declare "
-        "@step(idempotent=True) if it may be done twice; or catch StepUncertain in the workflow."
-    )
-    problem = f"{place.path} of run {run!r} had begun when the program ended; nobody knows whether it was done"
-    return StepUncertain(problem, path=place.path, hint=hint)
-
-
-def _check_block_limits(limits: Limits) -> None:
-    for field in attrs.fields(Limits):
-        if field.name not in _BLOCK_LIMITS and getattr(limits, field.name) != field.default:
-            hint = f"Give it to the runnable or to the runtime; a block takes {', '.join(sorted(_BLOCK_LIMITS))}."
-            raise UsageError(f"limit {field.name} does not hold for a block of a workflow", hint=hint)

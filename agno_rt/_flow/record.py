@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from agno_rt._drive.write_journal import Journal
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import leaves
 from agno_rt.messages import Usage
-from agno_rt.run_store import Approval
+from agno_rt.run_store import Approval, FlowStore
 
 __all__ = ["FlowRecord"]
 
@@ -23,14 +23,18 @@ _NOTHING_YET = FlowReplay()
 
 
 class FlowRecord:
-    """The recorded steps of one run. Without a journal nothing is recorded, and each step is new."""
+    """The recorded steps of one run. Without a journal nothing is recorded, and each step is new.
 
-    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay")
+    `taken_signals` has the numbers of the signals that steps have taken.
+    """
+
+    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay", "taken_signals")
 
     def __init__(self, job: Job[Any]) -> None:
         self._journal: Journal | None = job.journal
         replay = None if job.journal is None else job.journal.replay
         self._replay = _NOTHING_YET if replay is None else FlowReplay(replay.steps)
+        self.taken_signals: set[int] = set(self._replay.signals)
         self._failures: list[tuple[AgnoError, str]] = []
         self._related: list[tuple[BaseException, BaseException]] = []
         # Ends of blocks, to be stored together with the next step: no step after a block may be stored without it.
@@ -62,6 +66,16 @@ class FlowRecord:
         """The approvals of an earlier process, by turn (0) and path."""
         return {} if self._journal is None else self._journal.decided
 
+    @property
+    def keeps_questions(self) -> bool:
+        """True if the store keeps the questions of a run under way."""
+        return self._journal is not None and isinstance(self._journal.store, FlowStore)
+
+    def note_decision(self, approval: Approval) -> None:
+        """Note the decision on a question of this run."""
+        if self._journal is not None:
+            self._journal.decided[approval.turn, approval.call.id] = approval
+
     def journal_for(self, what: str) -> Journal:
         """Return the journal. Raises `UsageError` for a run without one."""
         if self._journal is None:
@@ -72,6 +86,14 @@ class FlowRecord:
     def check_place(self, place: Place) -> None:
         """Raise `JournalMismatch` if the journal has another name at the place."""
         self._replay.check_place(place)
+
+    def is_at(self, scope: str, number: int, name: str) -> bool:
+        """Return True if the journal has the name at the place."""
+        return self._replay.is_at(scope, number, name)
+
+    def has_more(self, scope: str, number: int) -> bool:
+        """Return True if an earlier process got to the place, or further."""
+        return self._replay.has_more(scope, number)
 
     def has_change(self, scope: str, number: int, name: str) -> bool:
         """Return True if code marked by the change may run at the place."""
@@ -107,11 +129,6 @@ class FlowRecord:
         """Record the beginning of a step."""
         if self._journal is not None:
             await self._add(self._journal, StepBegun(place.path, place.trail, digest, until))
-
-    @property
-    def taken_signals(self) -> Collection[int]:
-        """The numbers of the signals taken by steps of an earlier process."""
-        return self._replay.signals
 
     async def end(self, place: Place, digest: str, value: bytes, *, began: float, **more: Any) -> None:
         """Record the value of a step; `more` are further fields of `StepEnded`."""

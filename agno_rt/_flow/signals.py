@@ -9,16 +9,14 @@ import msgspec
 
 from agno_rt._decide.flow_journal import digest_of
 from agno_rt._decide.flow_paths import Place
+from agno_rt._drive.news import signal_topic
 from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
-from agno_rt._flow.waits import Waits
+from agno_rt._flow.waits import LOOK_SECONDS, Wait, Waits
 from agno_rt.errors import DeadlineExceeded, UsageError
 from agno_rt.run_store import Signal, SignalStore
 
 __all__ = ["Signals"]
-
-LOOK_SECONDS = 1.0
-"""Seconds between two looks into the store, while other branches are busy or the wait has an end."""
 
 
 class Signals:
@@ -58,10 +56,13 @@ class Signals:
                 error = DeadlineExceeded(problem, limit="timeout", hint=hint)
                 await self._record.fail(place, digest, error, began=began)
                 raise error
-            seconds = LOOK_SECONDS if rest is None else min(rest, LOOK_SECONDS)
-            await self._waits.wait(scope, seconds, pauses=until is None)
+            is_open = until is None
+            wait = Wait(is_open, not is_open, until, LOOK_SECONDS, topics=(signal_topic(self._run),))
+            await self._waits.wait(scope, wait)
+            await scope.retake_share()
         try:
             await self._record.end(place, digest, signal.value, began=began, signal=signal.seq)
+            self._record.taken_signals.add(signal.seq)
         except BaseException:
             self._left[name].insert(0, signal)
             raise

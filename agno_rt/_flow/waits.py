@@ -8,27 +8,78 @@ cancellation wakes is busy again at once, before any other task runs, so that a 
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import trio
 
+from agno_rt._drive.news import News
 from agno_rt._flow.scope import Scope
 
-__all__ = ["Waits"]
+__all__ = ["LOOK_SECONDS", "SLEEP_SECONDS", "Wait", "Waits"]
+
+LOOK_SECONDS = 1.0
+"""Seconds between two looks into the store, while other branches are busy or the wait has an end."""
+
+SLEEP_SECONDS = 10.0
+"""The shortest sleep that pauses a flow in a runtime that wakes runs: a pause costs a write, and its end a replay."""
+
+
+_NO_NEWS = News()
+"""The news of flows that are not stored: nobody tells any."""
+
+
+@attrs.frozen
+class Wait:
+    """One wait of a branch.
+
+    Attributes:
+        asks: it ends from outside, by a person or a signal: the flow pauses when only such waits are left
+        holds: something from outside may end it before its time: the flow does not sleep meanwhile
+        until: the time of its end, in seconds since the epoch; `None` without an end
+        most: the seconds after which the branch looks again
+        topics: the news that end it
+    """
+
+    asks: bool = False
+    holds: bool = False
+    until: float | None = None
+    most: float = math.inf
+    topics: Sequence[str] = ()
 
 
 class Waits:
-    """The busy and the waiting branches of one flow. `scope` is cancelled for a pause, and to stop."""
+    """The busy and the waiting branches of one flow. `scope` is cancelled for a pause, and to stop.
 
-    __slots__ = ("_asking", "_busy", "is_paused", "is_stopped", "is_stopping", "scope")
+    `wakes_at` is the earliest end of a wait in a paused flow. With `may_sleep` the flow also pauses if all its branches
+    sleep, since the runtime wakes it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_busy",
+        "_may_sleep",
+        "_news",
+        "_waiting",
+        "is_paused",
+        "is_stopped",
+        "is_stopping",
+        "scope",
+        "wakes_at",
+    )
+
+    def __init__(self, news: News | None = None, *, may_sleep: bool = False) -> None:
         self.scope = trio.CancelScope()
         self.is_paused = False
+        self.wakes_at: float | None = None
+        self._news = _NO_NEWS if news is None else news
+        self._may_sleep = may_sleep
         self.is_stopping = False
         self.is_stopped = False
         self._busy = 1
-        self._asking = 0
+        self._waiting: dict[int, Wait] = {}
 
     def begin(self) -> None:
         """Count a busy branch more."""
@@ -39,12 +90,21 @@ class Waits:
         self._busy -= 1
         if self._busy:
             return
+        waits = self._waiting.values()
         if self.is_stopping:
             self.is_stopped = True
             self.scope.cancel()
-        elif self._asking:
+        elif any(wait.asks for wait in waits) or self._is_asleep():
             self.is_paused = True
+            self.wakes_at = min((wait.until for wait in waits if wait.until is not None), default=None)
             self.scope.cancel()
+
+    def _is_asleep(self) -> bool:
+        """Return whether every branch sleeps for long, in a runtime that wakes runs."""
+        if not self._may_sleep or any(wait.holds for wait in self._waiting.values()):
+            return False
+        ends = [wait.until for wait in self._waiting.values() if wait.until is not None]
+        return bool(ends) and min(ends) - time.time() > SLEEP_SECONDS
 
     def stop(self) -> None:
         """Stop the flow as soon as no branch is busy: each waits, or has come to a safe point."""
@@ -54,28 +114,24 @@ class Waits:
 
     async def wait_for_stop(self, scope: Scope) -> None:
         """Wait in this branch, at a safe point, until the flow stops. The branch's share of a limit is free then."""
-        await self._park(scope, asks=False)
+        await self._park(scope, Wait())
 
-    async def wait_for_person(self, scope: Scope) -> None:
-        """Wait in this branch until the flow pauses. The branch's share of its group's limit is free meanwhile."""
-        await self._park(scope, asks=True)
+    async def wait(self, scope: Scope, wait: Wait) -> None:
+        """Wait in this branch, without being busy. The branch's share of its group's limit is free meanwhile."""
+        seconds = wait.most if wait.until is None else min(wait.most, max(0.0, wait.until - time.time()))
+        with trio.move_on_after(seconds) as timed, self._news.waiting_for(wait.topics, timed):
+            await self._park(scope, wait)
 
-    async def wait(self, scope: Scope, seconds: float, *, pauses: bool = False) -> None:
-        """Wait in this branch for some seconds, without being busy. With `pauses` the flow may pause meanwhile."""
-        with trio.move_on_after(seconds):
-            await self._park(scope, asks=pauses)
-        await scope.retake_share()
-
-    async def _park(self, scope: Scope, *, asks: bool) -> None:
+    async def _park(self, scope: Scope, wait: Wait) -> None:
         await trio.lowlevel.checkpoint()
         scope.give_share()
-        self._asking += asks
+        self._waiting[id(wait)] = wait
         self.end()
 
         def abort(raise_cancel: Any) -> trio.lowlevel.Abort:
             # At the moment of the cancellation, not when the task runs again: see above.
             self._busy += 1
-            self._asking -= asks
+            del self._waiting[id(wait)]
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)

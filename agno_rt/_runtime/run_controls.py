@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agno_rt._decide.input import Input
+from agno_rt._runtime.toolkits import not_open_error
 from agno_rt.memory import MemoryBackend
-from agno_rt.run_store import Approval, RunRecord, RunStatus
+from agno_rt.run_store import Approval, Resume, RunRecord, RunStatus
 from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
+    import trio
+
     from agno_rt._decide.controls import StopAt, When
     from agno_rt._runtime.stored_runs import StoredRuns
 
@@ -29,6 +32,12 @@ class RunControls:
         def memory(self) -> MemoryBackend: ...
 
         async def _open_tools(self, runnable: Runnable) -> Mapping[str, Tool]: ...
+
+        _nursery: trio.Nursery | None
+
+        async def start(self, agent: Any, input: Any, *, deps: Any = None) -> Any: ...
+
+        def _count_room(self) -> int: ...
 
     def add(self, *runnables: Runnable) -> None:
         """Make runnables known by name, so that their stored runs can be resumed."""
@@ -73,6 +82,26 @@ class RunControls:
         `grace` seconds in any case. A paused run is cancelled. Raises `NotFound`, and `UsageError` for other values.
         """
         return await self._stored.stop(run_id, at, grace, user)
+
+    def wake_runs(self, *, deps: Any = None) -> None:
+        """Resume paused runs when their time comes, from now on until the runtime closes.
+
+        A workflow's sleep is over, its wait for a signal has taken too long, or an approval has expired. Runnables that
+        were `add`ed, or have run here, are resumed in the background, with the `deps`. Any number of processes may do
+        so: one of them gets the run. From now on a workflow whose branches all sleep for more than ten seconds pauses,
+        so that nothing of it stays in memory.
+
+        Raises `UsageError` for a memory that is not a `FlowStore`, and for a second call.
+        """
+        from agno_rt._runtime.wake_runs import begin_waking, wake_runs  # few runtimes wake runs
+
+        def start(runnable: Runnable, resume: Resume) -> Awaitable[Any]:
+            return self.start(runnable, resume, deps=deps)
+
+        if self._nursery is None:
+            raise not_open_error()
+        scope = begin_waking(self._stored)
+        self._nursery.start_soon(wake_runs, self._stored, scope, start, self._count_room, name="wakes runs")
 
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a stored run is `running` without a living process, and can be resumed."""

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-import attrs
 import msgspec
 import trio
 
@@ -32,20 +31,21 @@ from agno_rt._decide.input import Input
 from agno_rt._decide.journal import Replay, steps_again
 from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
-from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Job, Resolved
+from agno_rt._drive.news import News, signal_topic
 from agno_rt._drive.scopes import check_in_trio
 from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
-from agno_rt._drive.write_journal import END_SECONDS, Journal
+from agno_rt._drive.write_journal import END_SECONDS, Journal, text_of_input
 from agno_rt._runtime.completed import read_completed
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
-from agno_rt._schema.pydantic_types import plain_value
+from agno_rt._runtime.run_values import encode_value, fork_record, run_of
 from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, RunInterrupted, RunRolledBack, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
 from agno_rt.result import RunResult
 from agno_rt.run_store import (
     ASK,
+    MOST_APPROVALS,
     Approval,
     Decision,
     Entry,
@@ -65,9 +65,6 @@ __all__ = ["StoredRuns", "load_run"]
 
 WATCH_SECONDS = 1.0
 """Seconds between two looks into the store for what other processes ask of runs."""
-
-MOST_APPROVALS = 10_000
-"""The most approvals of one run that are read."""
 
 _IN_PROCESS: WeakValueDictionary[str, StoredRuns] = WeakValueDictionary()
 """The stored runs of every runtime in this process, by the runtime's id; the only state that runtimes share.
@@ -90,17 +87,19 @@ class StoredRuns:
         self._memory = memory
         self._tools = tools
         self._owner = new_owner()
-        self._runnables: dict[str, Runnable] = {}
+        self.runnables: dict[str, Runnable] = {}
         # None for a run that is claimed and not yet carried out.
         self._live: dict[str, tuple[Job[Any], trio.CancelScope] | None] = {}
         self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
         self._paying = trio.Lock()
         self._watching: trio.CancelScope | None = None
         self._closing = False
+        self._news = News()
+        self.waking: trio.CancelScope | None = None
         _IN_PROCESS[runtime_of(self._owner)] = self
 
     @property
-    def _store(self) -> RunStore:
+    def store(self) -> RunStore:
         """The memory backend as a store of runs. Raises `UsageError` if the backend cannot store runs."""
         memory = self._memory()
         if isinstance(memory, RunStore):
@@ -113,24 +112,25 @@ class StoredRuns:
         runnables = tuple(runnables)
         for runnable in runnables:
             check_own_name(runnable)
-        self._runnables.update({runnable.name: runnable for runnable in runnables})
+        self.runnables.update({runnable.name: runnable for runnable in runnables})
 
     async def runnable_of(self, run: str, user: str | None) -> Runnable:
         """Return the runnable of a stored run. Raises `NotFound` for an unknown run or runnable."""
         with _backend_errors(run):
-            record, _ = await load_run(self._store, run, user)
-        runnable = self._runnables.get(record.agent)
+            record, _ = await load_run(self.store, run, user)
+        runnable = self.runnables.get(record.agent)
         if runnable is None:
             hint = "Give it to resume(..., agent=...), or to Runtime.add(...)."
-            raise NotFound("agent", record.agent, self._runnables, where="of a stored run", hint=hint)
+            raise NotFound("agent", record.agent, self.runnables, where="of a stored run", hint=hint)
         return runnable
 
     def attach(self, job: Job[Any], runnable: Runnable, journal: Journal | None) -> None:
         """Give the job the journal of a claimed run, or a new one, and remember the runnable by its name."""
         check_in_trio("a Runtime")  # before anything about the run is remembered
         check_own_name(runnable)
-        self._runnables.setdefault(runnable.name, runnable)
+        self.runnables.setdefault(runnable.name, runnable)
         job.journal = self._new_journal(job) if journal is None else journal
+        job.journal.is_within = isinstance(job.asked, AskedWithin)
         if journal is not None and journal.replay is not None:
             restore_inbox(job, journal.replay.steps, journal.signals)
 
@@ -142,18 +142,22 @@ class StoredRuns:
         if asked.session is not None and not isinstance(asked, AskedWithin):
             raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
         with _backend_errors(resume.run_id):
-            journal = await self._claim(self._store, resume, asked.user)
+            journal = await self._claim(self.store, resume, asked.user)
         found = journal.record.session, journal.record.user, asked.deps, journal
         if isinstance(asked, AskedBusy):
             return AskedBusy(*found, busy=asked.busy)
-        return AskedWithin(*found, path=asked.path) if isinstance(asked, AskedWithin) else Asked(*found)
+        if not isinstance(asked, AskedWithin):
+            return Asked(*found)
+        # The same value: the flow around reads there when the run wakes.
+        asked.session, asked.user, asked.journal = journal.record.session, journal.record.user, journal
+        return asked
 
     async def find_within(self, asked: AskedWithin, resolved: Resolved) -> RunResult | Resume | None:
         """Return the result of a run within a flow, a value to resume the run, or None for a new run."""
         assert asked.child is not None, "only a stored flow is resumed"
         with _backend_errors(asked.child):
             try:
-                record, entries = await self._store.load_run(asked.child)
+                record, entries = await self.store.load_run(asked.child)
             except NotFound:
                 return None
             if record.status != "completed":
@@ -186,13 +190,14 @@ class StoredRuns:
             raise
         journal = self._journal(store, record)
         journal.replay, journal.seq, journal.begun, journal.forced = replay, len(entries), True, resume.force
+        journal.first = replay.begun
         journal.signals = signals
         journal.decided = {(each.turn, each.call.id): each for each in approvals}
         return journal
 
     def _new_journal(self, job: Job[Any]) -> Journal:
-        store = self._store
-        asked = next((message.text for message in reversed(job.input) if message.role == "user"), "")
+        store = self.store
+        asked = text_of_input(job.input)
         session = None if job.session is None else job.session.id
         parent = None if job.outer is None else job.outer.run_id
         record = RunRecord(
@@ -202,7 +207,7 @@ class StoredRuns:
 
     def _journal(self, store: RunStore, record: RunRecord) -> Journal:
         gone, owe = functools.partial(self.release, record.id), functools.partial(self._owed.__setitem__, record.id)
-        return Journal(store, record, self._owner, gone, owe)
+        return Journal(store, record, self._owner, gone, owe, self._news, wakes=self.wakes)
 
     async def fork(self, run: str, entries: int | str | None, user: str | None) -> str:
         """Store a run with the first entries of another, or those before a step; return its id.
@@ -210,7 +215,7 @@ class StoredRuns:
         Raises `NotFound`, `UsageError`.
         """
         with _backend_errors(run):
-            store = self._store
+            store = self.store
             record, all_entries = await load_run(store, run, user)
             if isinstance(entries, str):
                 return await self._fork_before(store, record, all_entries, entries)
@@ -221,7 +226,7 @@ class StoredRuns:
             # A workflow's end stays: it names the steps to take again.
             while taken and taken[-1].kind in ("paused", "ended") and not steps_again(taken[-1], run):
                 taken = taken[:-1]
-            fork = _fork_record(record)
+            fork = fork_record(record)
             await store.create_run(fork, taken)
             return fork.id
 
@@ -231,23 +236,23 @@ class StoredRuns:
         if not taken:
             known = [step.name for step in read_steps(entries, record.id) if step.name and "#" in step.name]
             raise NotFound("step", path, known)
-        fork = _fork_record(record)
+        fork = fork_record(record)
         await store.create_run(fork, taken)
         return fork.id
 
     async def cancel(self, run: str, user: str | None) -> bool:
         """Cancel a run, here or by the store. Return False for an ended run. Raises `NotFound`."""
         if user is not None:
-            await load_run(self._store, run, user)
+            await load_run(self.store, run, user)
         if self._cancel_here(run):
             return True
         with _backend_errors(run):
-            return await self._store.cancel_run(run)
+            return await self.store.cancel_run(run)
 
     async def signal(self, run: str, name: str, value: Any, user: str | None) -> RunStatus:
         """Store a signal for a run, and return the run's status. Raises `NotFound`, `RunConflict`, `UsageError`."""
         check_signal_name(name)
-        return await self._send_signal(run, name, (_encode_value(value, needed=True) or "null").encode(), user)
+        return await self._send_signal(run, name, (encode_value(value, needed=True) or "null").encode(), user)
 
     async def send(self, run: str, input: Input, when: When, user: str | None) -> RunStatus:
         """Store messages for a run, here delivered at once; return the run's status. Raises as `signal`."""
@@ -265,7 +270,7 @@ class StoredRuns:
             return await self.cancel(run, user)
         if user is not None:
             with _backend_errors(run):
-                await load_run(self._store, run, user)
+                await load_run(self.store, run, user)
         if (live := self._live.get(run)) is not None:
             request_stop(*live, at, grace)
             return True
@@ -278,13 +283,24 @@ class StoredRuns:
 
     async def _send_signal(self, run: str, name: str, value: bytes, user: str | None) -> RunStatus:
         with _backend_errors(run):
-            store = self._store
+            store = self.store
             if not isinstance(store, SignalStore):
                 hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
                 raise UsageError(f"the memory backend {type(store).__name__} keeps no signals", hint=hint)
             if user is not None:
-                await load_run(self._store, run, user)
-            return await store.send_signal(run, name, value)
+                await load_run(self.store, run, user)
+            status = await store.send_signal(run, name, value)
+            self._news.tell(signal_topic(run))
+            return status
+
+    @property
+    def wakes(self) -> bool:
+        """True while the runtime wakes runs."""
+        return self.waking is not None
+
+    def select_known(self, records: Iterable[RunRecord]) -> list[tuple[RunRecord, Runnable]]:
+        """Return the runs that are not under way here, each with its runnable."""
+        return [(each, self.runnables[each.agent]) for each in records if each.id not in self._live]
 
     def is_stopped(self, record: RunRecord) -> bool:
         """Return whether a run is stored as `running` without a living owner."""
@@ -292,8 +308,8 @@ class StoredRuns:
 
     async def approval(self, approval: str, user: str | None) -> Approval:
         """Return an approval by its id. Raises `NotFound`."""
-        with _backend_errors(_run_of(approval)):
-            return await self._approval(self._store, approval, user)
+        with _backend_errors(run_of(approval)):
+            return await self._approval(self.store, approval, user)
 
     async def decide(
         self,
@@ -306,20 +322,22 @@ class StoredRuns:
         user: str | None,
     ) -> Approval:
         """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for unfit arguments."""
-        decision = Decision(status, _encode_value(value, needed=status == "answered"), reason, by)
-        with _backend_errors(_run_of(approval)):
-            store = self._store
+        decision = Decision(status, encode_value(value, needed=status == "answered"), reason, by)
+        with _backend_errors(run_of(approval)):
+            store = self.store
             found = await self._approval(store, approval, user)
-            runnable = self._runnables.get(found.agent)
+            runnable = self.runnables.get(found.agent)
             # Only arguments and answers are compared with the tool: a plain decision opens nothing.
             tools = {} if runnable is None or decision.arguments is None else await self._tools(runnable)
             if found.call.name == ASK and ASK not in tools:
                 decision = wrap_answer(decision)
             check_decision(tools.get(found.call.name), found, decision)
-            return await store.decide(approval, decision)
+            decided = await store.decide(approval, decision)
+            self._news.tell(approval)
+            return decided
 
     async def _approval(self, store: RunStore, approval: str, user: str | None) -> Approval:
-        known = await store.approvals(run=_run_of(approval), user=user, limit=MOST_APPROVALS)
+        known = await store.approvals(run=run_of(approval), user=user, limit=MOST_APPROVALS)
         found = next((each for each in known if each.id == approval), None)
         if found is None:
             raise NotFound("approval", approval, [each.id for each in known])
@@ -341,7 +359,7 @@ class StoredRuns:
         if self._watching is None:
             # Set before the task begins, so that a second run does not start a second task.
             self._watching = trio.CancelScope()
-            nursery.start_soon(self._watch_store, self._store, name="looks for requests to runs")
+            nursery.start_soon(self._watch_store, self.store, name="looks for requests to runs")
 
     def release(self, run: str) -> None:
         """Note a run as no longer under way here."""
@@ -352,6 +370,8 @@ class StoredRuns:
     def close(self) -> None:
         """Stop looking for cancellations when no run is under way, since the runtime waits for the watching task."""
         self._closing = True
+        if self.waking is not None:
+            self.waking.cancel()
         if not self._live and self._watching is not None:
             self._watching.cancel()
 
@@ -439,39 +459,6 @@ async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunReco
     if user is not None and record.user != user:
         raise unknown_run(run)
     return record, entries
-
-
-def _encode_value(value: Any, *, needed: bool) -> str | None:
-    """Encode a person's arguments or answer as JSON; `None` is an answer only if `needed`. Raises `UsageError`."""
-    if value is None and not needed:
-        return None
-    try:
-        return msgspec.json.encode(value, enc_hook=plain_value).decode()
-    except (TypeError, ValueError) as exc:
-        raise UsageError(f"the given value cannot be stored: {exc}", hint="Give a value that JSON can carry.") from exc
-
-
-def _fork_record(record: RunRecord) -> RunRecord:
-    """Return a record for a fork of `record`: paused, without an owner, an end or an error."""
-    return attrs.evolve(
-        record,
-        id=new_id(),
-        status="paused",
-        origin=record.id,
-        content="",
-        error=None,
-        code=None,
-        owner=None,
-        cancel_requested=False,
-        entries=0,
-        created_at=0.0,
-        updated_at=0.0,
-    )
-
-
-def _run_of(approval: str) -> str:
-    """Return the run's id, with which an approval's id begins."""
-    return approval.partition(".")[0]
 
 
 @contextmanager

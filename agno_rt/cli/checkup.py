@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import attrs
@@ -29,6 +30,7 @@ from agno_rt.project import Project, check_tables, load_project
 from agno_rt.readiness import check_ready
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
+from agno_rt.workflows.functions import WorkflowFunction
 
 __all__ = ["Line", "examine"]
 
@@ -181,6 +183,14 @@ async def _check_agent(runtime: Runtime, name: str, agent: Runnable) -> list[Lin
             lines.append(Line(status, "agents", f"{agent.kind} {name}: {finding.message}", finding.hint))
     if any(line.status == "error" for line in lines):
         return lines
+    if isinstance(agent, WorkflowFunction):
+        from agno_rt.workflows.lint import find_unrecorded  # projects without workflows need no lint
+
+        for call in find_unrecorded(agent):
+            place = f"{Path(call.file).name}:{call.line}"
+            lines.append(
+                Line("warning", "agents", f"workflow {name}: {call.name} in {place} is not recorded", call.hint)
+            )
     if not isinstance(agent, Agent):
         return [Line("ok", "agents", f"{agent.kind} {name} can answer"), *lines]
     return [Line("ok", "agents", f"agent {name} can answer, with {name_model(agent)}"), *lines]

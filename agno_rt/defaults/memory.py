@@ -19,7 +19,8 @@ from agno_rt.defaults.in_process.bounds import (
     size_beyond,
     warn_of_forgetting,
 )
-from agno_rt.defaults.in_process.store import InProcessCache, InProcessFacts, InProcessRuns
+from agno_rt.defaults.in_process.runs import InProcessRuns
+from agno_rt.defaults.in_process.store import InProcessCache, InProcessFacts
 from agno_rt.defaults.rules import check_names, moved_on
 from agno_rt.errors import AgnoError, BackendError
 from agno_rt.hookspecs import Register, hookimpl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -13,6 +13,7 @@ from agno_rt.run_store import (
     ApprovalConflict,
     Decision,
     Entry,
+    Renewal,
     RunConflict,
     RunRecord,
     RunStatus,
@@ -23,8 +24,10 @@ __all__ = [
     "OVER",
     "apply_decision",
     "approval_of_another",
+    "archive_record",
     "as_read",
     "check_claim",
+    "check_decided",
     "check_names",
     "check_order",
     "check_owner",
@@ -32,7 +35,10 @@ __all__ = [
     "check_signals",
     "moved_on",
     "new_record",
+    "renewed_record",
     "run_taken",
+    "select_forgotten",
+    "withdraw",
 ]
 
 OVER: frozenset[RunStatus] = frozenset(("completed", "failed", "cancelled", "limited"))
@@ -95,6 +101,69 @@ def check_signals(run: str, stored: int, seen: int | None) -> None:
     """Raise `SignalsWaiting` if the run has not seen all of its signals."""
     if seen is not None and seen < stored:
         raise SignalsWaiting(f"run {run!r} has seen {seen} of {stored} signals", hint="Go on with the run.")
+
+
+def check_decided(run: str, known: Iterable[Approval], now: float) -> None:
+    """Raise `SignalsWaiting` for an approval without need to wait: decided or expired."""
+    for approval in known:
+        if (found := as_read(approval, now).status) != "pending":
+            raise SignalsWaiting(f"approval {approval.id!r} of run {run!r} is {found}", hint="Go on with the run.")
+
+
+def withdraw(approval: Approval, now: float) -> Approval:
+    """Return a pending approval as expired, and any other approval unchanged."""
+    return attrs.evolve(approval, expires_at=now) if as_read(approval, now).status == "pending" else approval
+
+
+def archive_record(record: RunRecord, renewal: Renewal, entries: int, now: float) -> RunRecord:
+    """Return the record of the run that keeps the journal before a renewal. Raises `UsageError` for its id."""
+    check_name("a run's id", renewal.archive)
+    return attrs.evolve(
+        record,
+        id=renewal.archive,
+        status="completed",
+        owner=None,
+        cancel_requested=False,
+        entries=entries,
+        updated_at=now,
+        continued_by=record.id,
+    )
+
+
+def renewed_record(record: RunRecord, renewal: Renewal, now: float) -> RunRecord:
+    """Return the record of a run with its new journal."""
+    return attrs.evolve(record, entries=1, input=renewal.input, updated_at=now, continues=renewal.archive)
+
+
+def select_forgotten(
+    runs: Mapping[str, tuple[RunStatus, str | None, float]], oldest: float | None, keep: int | None
+) -> list[str]:
+    """Return the ids of the runs to forget: runs changed before `oldest`, and all but the first `keep`.
+
+    `runs` has the status, the run around, and the time of the last change by id, the last changed first. Only
+    outermost runs are counted and returned. A tree with an unfinished run stays.
+    """
+    tops: dict[str, str] = {}
+
+    def find_top(run: str) -> str:
+        path = []
+        while run not in tops:
+            path.append(run)
+            around = runs[run][1]
+            if around is None or around not in runs or around in path:
+                break
+            run = around
+        top = tops.get(run, run)
+        tops.update(dict.fromkeys(path, top))
+        return top
+
+    alive = {find_top(run) for run, (status, _, _) in runs.items() if status not in OVER}
+    over = [run for run in runs if find_top(run) == run and run not in alive]
+    return [
+        run
+        for at, run in enumerate(over)
+        if (keep is not None and at >= keep) or (oldest is not None and runs[run][2] <= oldest)
+    ]
 
 
 def check_signalled(run: str, status: RunStatus, name: str) -> None:

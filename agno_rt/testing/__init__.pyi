@@ -3,10 +3,12 @@
 from agno_rt.testing.cancelling import CancelPoint as CancelPoint
 from agno_rt.testing.cancelling import cancel_everywhere as cancel_everywhere
 from agno_rt.testing.cassettes import Cassette as Cassette
+from agno_rt.testing.checking import check_workflow as check_workflow
 from agno_rt.testing.clocks import WallClock as WallClock
 from agno_rt.testing.clocks import run_virtually as run_virtually
 from agno_rt.testing.contracts import CacheContract as CacheContract
 from agno_rt.testing.contracts import FactContract as FactContract
+from agno_rt.testing.contracts import FlowContract as FlowContract
 from agno_rt.testing.contracts import LockContract as LockContract
 from agno_rt.testing.contracts import MemoryContract as MemoryContract
 from agno_rt.testing.contracts import ModelContract as ModelContract

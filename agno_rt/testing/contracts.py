@@ -18,6 +18,7 @@ from agno_rt.models import Model, ModelRequest, ModelResponse, ModelSettings
 from agno_rt.testing._checks import run_check
 from agno_rt.testing._ownership import SessionOwnership
 from agno_rt.testing._session_lists import SessionLists
+from agno_rt.testing.flow_contracts import FlowContract
 from agno_rt.testing.lock_contracts import LockContract
 from agno_rt.testing.run_contracts import RunContract
 from agno_rt.testing.signal_contracts import SignalContract
@@ -27,6 +28,7 @@ from agno_rt.tools import tool
 __all__ = [
     "CacheContract",
     "FactContract",
+    "FlowContract",
     "LockContract",
     "MemoryContract",
     "ModelContract",

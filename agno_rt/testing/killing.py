@@ -63,7 +63,8 @@ class KillPoint(Wrapping):
         store = runtime.memory
         if not isinstance(store, RunStore):
             raise UsageError("the memory stores no runs", hint="Give the runtime a backend that is a RunStore.")
-        runs = [run for run in await store.runs(limit=10_000) if run.parent is None and run.agent == runnable.name]
+        found = [run for run in await store.runs(limit=10_000) if run.parent is None and run.agent == runnable.name]
+        runs = [run for run in found if run.continued_by is None]  # without the journals before `flow.again`
         if not runs:
             return await runtime.run(runnable, input)
         [run] = runs

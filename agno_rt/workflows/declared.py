@@ -18,6 +18,7 @@ from agno_rt.messages import Message
 from agno_rt.output import Output
 from agno_rt.runnable import Drawing, Flow, Runnable
 from agno_rt.workflows._drawing import draw_nodes
+from agno_rt.workflows._ends import find_end
 from agno_rt.workflows._expressions import Expression
 from agno_rt.workflows._function_node import FunctionNode, text_of_input
 from agno_rt.workflows._state import STATE, BranchState, StateType
@@ -37,7 +38,7 @@ class Workflow(Runnable[Any, Any]):
         name: the name for people, routes and events
         nodes: the nodes; see `agno_rt.workflows` for `Map`, `Loop`, `Parallel`, `Condition`, `Router` and `Goal`
         state: the class of the state, which functions read and change: an attrs class, a data class or a msgspec
-            Struct with defaults
+            Struct with defaults. A run begins with the state among the caller's `deps`, or with a new one
         description: one sentence for people
         limits: the limits of each run
         memory: the memory policy; by default each run is stored
@@ -73,9 +74,14 @@ class Workflow(Runnable[Any, Any]):
     async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> Any:
         """Carry out the nodes one after the other; the answer is the output of the last one."""
         kind = self._state
-        token = STATE.set(None if kind is None else BranchState(kind, kind.make()))
+        token = STATE.set(None if kind is None else BranchState(kind, await _make_state(kind, flow)))
         try:
             return _as_answer(await Chain(self.nodes).conduct(flow, input))
+        except BaseException as exc:
+            answer = find_end(exc)
+            if answer is None:
+                raise
+            return answer
         finally:
             STATE.reset(token)
 
@@ -102,6 +108,14 @@ class Workflow(Runnable[Any, Any]):
                 if not hasattr(kind.make(), field):
                     hint = suggest("field", field, kind.reducers)
                     raise UsageError(f"{what} reads {field!r}, which {kind.name} does not have", hint=hint)
+
+
+async def _make_state(kind: StateType, flow: Flow) -> Any:
+    """Return the state to begin with: given by the caller among the `deps`, or new. The given one is recorded."""
+    deps = flow.deps if isinstance(flow.deps, tuple) else (flow.deps,)
+    found = next((each for each in deps if type(each) is kind.type), None)
+    recorded = await flow.given("state", None if found is None else kind.write(found, "the caller"))
+    return kind.make() if recorded is None else kind.read(recorded)
 
 
 def _as_answer(value: Any) -> Any:

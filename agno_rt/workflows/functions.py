@@ -24,7 +24,7 @@ from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
-from agno_rt.runnable import Flow, Runnable, Stop
+from agno_rt.runnable import Again, Flow, Runnable, Stop
 
 __all__ = ["SCOPE", "StepFunction", "StepOptions", "WorkflowFunction", "step", "workflow"]
 
@@ -91,6 +91,8 @@ class StepFunction(Generic[P, T]):
     def encode(self, value: Any) -> bytes:
         """Return the value as JSON. Raises `UsageError` for a value that JSON cannot carry."""
         try:
+            if isinstance(value, Stop | Again):
+                value = _StoredStop(value.reason) if isinstance(value, Stop) else _StoredAgain(value.input)
             return msgspec.json.encode(value, enc_hook=_encode_part)
         except (TypeError, ValueError, RecursionError) as exc:
             hint = "Let it return a value that JSON can carry, and annotate the type: -> list[Price]."
@@ -99,6 +101,9 @@ class StepFunction(Generic[P, T]):
     def read(self, text: bytes) -> Any:
         """Return the value from JSON, as the return annotation's type. Raises `UsageError` if it does not fit."""
         try:
+            if text.startswith(_ENDS):
+                stored = _read_end(text)
+                return Stop(stored.reason) if isinstance(stored, _StoredStop) else Again(stored.input)
             return self._read(text)
         except msgspec.MsgspecError as exc:
             hint = "Annotate the type that the step returns."
@@ -107,6 +112,22 @@ class StepFunction(Generic[P, T]):
 
 def _encode_part(value: Any) -> Any:
     return plain_value(value, round_trip=True)
+
+
+class _StoredStop(msgspec.Struct, tag_field="agno_rt ends", tag="stop"):
+    """A `Stop` as stored: with a field that no value of a user's has."""
+
+    reason: str
+
+
+class _StoredAgain(msgspec.Struct, tag_field="agno_rt ends", tag="again"):
+    """An `Again` as stored."""
+
+    input: Any
+
+
+_ENDS = b'{"agno_rt ends":'
+_read_end = msgspec.json.Decoder(_StoredStop | _StoredAgain).decode
 
 
 def _reader_of(function: Callable[..., Any], name: str) -> Callable[[bytes], Any]:

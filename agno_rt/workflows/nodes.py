@@ -17,6 +17,7 @@ from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, StepFailed, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.runnable import Ask, Flow, OnError, Runnable
+from agno_rt.workflows._ends import check_end
 from agno_rt.workflows._expressions import Expression
 from agno_rt.workflows._function_node import FunctionNode, text_of_input
 from agno_rt.workflows._state import STATE, BranchState
@@ -115,7 +116,7 @@ async def conduct_node(node: Any, flow: Flow, input: Any) -> Any:
         return result.content if result.output is None else result.output
     if isinstance(node, Ask):
         return await flow.ask(node)
-    return await node.conduct(flow, input)
+    return check_end(await node.conduct(flow, input))
 
 
 async def _conduct_chain(nodes: Sequence[Any], flow: Flow, input: Any) -> Any:

@@ -90,6 +90,24 @@ def test_doctor_checks_the_parts(chain: Agno) -> None:
     assert "chain both can answer" in done.stdout + done.stderr
 
 
+def test_doctor_reads_workflows(chain: Agno, project: Path) -> None:
+    """A workflow that reads the clock by itself gets a warning with the line; a step may read it."""
+    (project / "clock.py").write_text(
+        "import time\nfrom agno_rt import Flow, step, workflow\n\n\n"
+        "@step\ndef fetch() -> float:\n    return time.time()\n"
+        "\n\n@workflow\nasync def report(topic: str, flow: Flow) -> float:\n    return time.time() + await fetch()\n"
+    )
+    done = chain("doctor", "--config", "clock.py", "--json")
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    [told] = [line for line in lines if "not recorded" in line["message"]]
+    assert (told["status"], told["message"]) == (
+        "warning",
+        "workflow report: time.time in clock.py:12 is not recorded",
+    )
+    assert "flow.now()" in told["hint"]
+
+
 def test_map(chain: Agno, project: Path) -> None:
     """A chain answers each input of a file."""
     (project / "in.jsonl").write_text('{"input": "a"}\n{"input": "b"}\n')

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agno_rt.defaults.sqlite import SQLiteMemory
-from agno_rt.run_store import Entry, RunChange, RunRecord
+from agno_rt.run_store import Entry, Renewal, RunChange, RunRecord
 
 Agno = Callable[..., subprocess.CompletedProcess[str]]
 Started = Callable[..., subprocess.Popen[str]]
@@ -240,6 +240,56 @@ async def test_ids_may_be_begun(agno: Agno, durable: Path) -> None:
     assert (several.returncode, several.stdout) == (2, "")
     assert several.stderr.startswith("error: 3 runs begin with 'ab'\nhint: Type more of the id: ")
     assert "error: unknown run 'xyz'\nhint: Known: abc, abcd, abz." in agno("runs", "show", "xyz").stderr
+
+
+async def store_runs(durable: Path) -> None:
+    """Store a running run, and three that are over; the first was changed longest ago, and has a run within."""
+    clock = [1000.0]
+    memory = SQLiteMemory(durable / "own.db", clock=lambda: clock[0])
+    for name, parent in (("old", None), ("inner", "old"), ("mid", None), ("new", None), ("busy", None)):
+        await memory.create_run(RunRecord(name, "looker", owner="o", parent=parent), [Entry(0, "begun")])
+        if name != "busy":
+            await memory.change_run(name, RunChange("completed"), owner="o")
+        clock[0] += 1e12 if name == "mid" else 1.0
+    await memory.aclose()
+
+
+async def test_prunes_old_runs(agno: Agno, durable: Path) -> None:
+    """Old runs go with the runs within them, after a look at what would go; a run under way stays."""
+    await store_runs(durable)
+
+    nothing = agno("runs", "prune")
+    wrong = agno("runs", "prune", "--older-than", "soon")
+    planned = agno("runs", "prune", "--older-than", "12h", "--dry-run")
+    kept = {run["id"] for run in runs(agno)}
+    done = agno("runs", "prune", "--keep", "2", "--yes")
+    left = {run["id"] for run in runs(agno)}
+    again = agno("runs", "prune", "--older-than", "12h", "--keep", "5", "--yes")
+
+    assert (nothing.returncode, "Give --older-than" in nothing.stderr) == (2, True)
+    assert "error: --older-than is 'soon'\nhint: Give a number with a unit" in wrong.stderr
+    assert planned.stdout == "would delete mid\nwould delete old\n"
+    assert kept == {"old", "inner", "mid", "new", "busy"}
+    assert done.stdout == "deleted old\n"
+    assert left == {"mid", "new", "busy"}
+    assert again.stdout == "deleted mid\n"
+    assert agno("runs", "prune", "--keep", "9").stderr == "No runs to delete.\n"
+
+
+async def test_names_the_journals_before_and_after(agno: Agno, durable: Path) -> None:
+    """A run that went on with a new journal is shown with the runs before and after it."""
+    memory = SQLiteMemory(durable / "own.db")
+    begun = b'{"input": []}'
+    await memory.create_run(RunRecord("abc", "looker", owner="o"), [Entry(0, "begun", begun)])
+    last, first = Entry(1, "ended", b'{"status": "continued"}'), Entry(0, "begun", begun)
+    await memory.renew_run("abc", Renewal("abc~1", last, first), owner="o")
+    await memory.aclose()
+
+    now, before = agno("runs", "show", "abc").stdout, agno("runs", "show", "abc~1").stdout
+
+    assert "goes on from  abc~1" in now
+    assert "goes on in  abc" in before
+    assert before.splitlines()[-1].endswith("ended  went on with a new journal")
 
 
 async def test_a_damaged_step_hides_no_other(agno: Agno, durable: Path) -> None:

@@ -30,6 +30,7 @@ from agno_rt.testing import ScriptedModel, WallClock
 from agno_rt.testing.contracts import (
     CacheContract,
     FactContract,
+    FlowContract,
     LockContract,
     MemoryContract,
     RunContract,
@@ -39,7 +40,7 @@ from agno_rt.testing.contracts import (
 HI = [Message("user", "hi")]
 
 
-class TestInProcessMemory(MemoryContract, RunContract, SignalContract, FactContract, CacheContract):
+class TestInProcessMemory(MemoryContract, RunContract, SignalContract, FlowContract, FactContract, CacheContract):
     """`memory:` keeps the contract of backends."""
 
     def make_memory(self) -> InProcessMemory:
@@ -47,7 +48,7 @@ class TestInProcessMemory(MemoryContract, RunContract, SignalContract, FactContr
         return InProcessMemory()
 
 
-class TestSQLiteMemory(MemoryContract, RunContract, SignalContract, FactContract, CacheContract):
+class TestSQLiteMemory(MemoryContract, RunContract, SignalContract, FlowContract, FactContract, CacheContract):
     """`sqlite:` keeps the contract of backends."""
 
     folder: Path
@@ -444,7 +445,7 @@ class TestFile:
         assert ([message.text for message in after.messages], after.version, after.data) == (["new"], 3, b"state")
         assert [(info.id, info.user, info.messages, info.created_at) for info in infos] == [("old", "ann", 3, 10.0)]
         assert kept == (["Ann drinks tea."], b"value")
-        assert user_version(path) == SCHEMA_VERSION == 6
+        assert user_version(path) == SCHEMA_VERSION == 7
 
     async def test_a_file_of_version_2(self, tmp_path: Path) -> None:
         """A file of the second version keeps its sessions, data, facts and answers, and can store runs."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
-from agno_rt.errors import BackendError
+from agno_rt.errors import BackendError, UsageError
 from agno_rt.messages import Message, ToolCall
+from agno_rt.plugins import PluginHost
 from agno_rt.run_store import Appending, Approval, ApprovalConflict, Decision, Entry, RunChange, RunConflict, RunRecord
 from agno_rt.testing import WallClock
 
@@ -163,3 +165,31 @@ async def test_runs_of_long_ago(tmp_path: Path) -> None:
     await store.aclose()
 
     assert [[run.id for run in runs] for runs in found] == [["paused"], ["failed"], ["failed"], ["199"]]
+
+
+async def test_a_file_with_a_retention(tmp_path: Path) -> None:
+    """With `keep` or `older_than` in the URL, old runs are forgotten as others end; those that are not over stay."""
+    clock = [1000.0]
+    host = PluginHost()
+    memory: Any = host.memory(f"sqlite:///{tmp_path}/a.db?keep=2&older_than=1h", {})
+    memory._clock = lambda: clock[0]
+    for number in range(4):
+        await memory.create_run(RunRecord(f"paused{number}", "agent", owner="me"), [Entry(0, "begun")])
+        await memory.change_run(f"paused{number}", RunChange("paused"), owner="me")
+    for number in range(5):
+        clock[0] += 61.0
+        await memory.create_run(RunRecord(f"run{number}", "agent", owner="me"), [Entry(0, "begun")])
+        await memory.change_run(f"run{number}", RunChange("completed"), owner="me")
+    by_count = {each.id for each in await memory.runs()}
+    clock[0] += 3600.0
+    await memory.create_run(RunRecord("last", "agent", owner="me"), [Entry(0, "begun")])
+    await memory.change_run("last", RunChange("failed"), owner="me")
+    by_age = {each.id for each in await memory.runs(limit=100)}
+    await memory.aclose()
+
+    paused = {f"paused{number}" for number in range(4)}
+    assert by_count == {"run3", "run4", *paused}
+    assert by_age == {"last", *paused}
+    for wrong in ("keep=many", "older_than=soon", "older=1h"):
+        with pytest.raises(UsageError, match="option"):
+            host.memory(f"sqlite:///{tmp_path}/a.db?{wrong}", {})

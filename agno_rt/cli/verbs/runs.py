@@ -326,6 +326,52 @@ def delete(
     return 0
 
 
+@command.command("prune")
+@click.option("--older-than", metavar="AGE", help="Delete runs last changed so long ago: 12h, 30d, 4w.")
+@click.option("--keep", metavar="N", type=click.IntRange(0), help="Delete all but the N runs changed last.")
+@click.option("--dry-run", is_flag=True, help="Print the runs that would be deleted, and delete none.")
+@yes_option
+@config_option
+@memory_option
+@debug_option
+def prune(
+    older_than: str | None, keep: int | None, dry_run: bool, yes: bool, config: str | None, memory: str | None
+) -> int:
+    """Delete old runs that are over, with the runs within them.
+
+    A run stays while it, or a run within it, is running, paused or waiting. With both options, a run goes that either
+    of them names.
+    """
+    from agno_rt._decide.ages import parse_age
+    from agno_rt.cli.open_memory import Place, confirm_deletion, run_store
+    from agno_rt.cli.tables import counted, one_line
+    from agno_rt.run_store import FlowStore
+
+    if older_than is None and keep is None:
+        raise UsageError("nothing says which runs are old", hint="Give --older-than 30d, --keep 1000, or both.")
+    age = None if older_than is None else parse_age(older_than, "--older-than")
+    place = Place(config, memory)
+
+    async def forget(runtime: Runtime, dry_run: bool) -> list[str]:
+        store = run_store(runtime)
+        if not isinstance(store, FlowStore):
+            hint = "Delete runs by their ids: agno-rt runs delete ID."
+            raise UsageError(f"the memory backend {type(store).__name__} cannot prune runs", hint=hint)
+        return await store.prune_runs(older_than=age, keep=keep, dry_run=dry_run)
+
+    found = place.open(lambda runtime: forget(runtime, True))
+    if dry_run or not found:
+        for run in found:
+            click.echo(f"would delete {one_line(run)}")
+        notice(f"{counted(len(found), 'run')} would be deleted." if found else "No runs to delete.")
+        return 0
+    if not confirm_deletion(f"Delete {counted(len(found), 'run')}?", yes=yes):
+        return 1
+    for run in place.open(lambda runtime: forget(runtime, False)):
+        click.echo(f"deleted {one_line(run)}")
+    return 0
+
+
 def _load_record(place: Place, run: str, user: str | None) -> RunRecord:
     from agno_rt.cli.open_memory import find_run, run_store
 
@@ -366,6 +412,8 @@ def _list_facts(record: RunRecord) -> list[tuple[str, str]]:
         ("user", record.user or ""),
         ("within", record.parent or ""),
         ("forked from", record.origin or ""),
+        ("goes on from", record.continues or ""),
+        ("goes on in", record.continued_by or ""),
         ("begun", when(record.created_at)),
         ("changed", when(record.updated_at)),
         ("input", record.input),

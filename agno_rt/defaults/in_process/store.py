@@ -1,4 +1,4 @@
-"""Runs, facts and cached answers in this process, gone when it ends: the parts of `InProcessMemory` beside sessions.
+"""Facts and cached answers in this process, gone when it ends: parts of `InProcessMemory`.
 
 No method awaits before its work is done, so each method is atomic.
 """
@@ -7,26 +7,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from itertools import islice
-from typing import Any
 
 import attrs
 
-from agno_rt.defaults.in_process.bounds import MEBIBYTE, MemoryBounds, no_room, warn_of_forgetting
-from agno_rt.defaults.rules import (
-    OVER,
-    apply_decision,
-    approval_of_another,
-    as_read,
-    check_claim,
-    check_names,
-    check_order,
-    check_owner,
-    check_signalled,
-    check_signals,
-    new_record,
-    run_taken,
-)
+from agno_rt.defaults.in_process.bounds import MemoryBounds, no_room
+from agno_rt.defaults.rules import check_names
 from agno_rt.facts import (
     MAX_FACTS,
     duplicate_fact,
@@ -39,21 +24,8 @@ from agno_rt.facts import (
     unknown_fact,
 )
 from agno_rt.memory import Fact
-from agno_rt.messages import Message
-from agno_rt.run_store import (
-    Approval,
-    ApprovalStatus,
-    Decision,
-    Entry,
-    RunChange,
-    RunRecord,
-    RunStatus,
-    Signal,
-    unknown_approval,
-    unknown_run,
-)
 
-__all__ = ["InProcessCache", "InProcessFacts", "InProcessRuns"]
+__all__ = ["InProcessCache", "InProcessFacts"]
 
 
 @attrs.define(eq=False)
@@ -177,232 +149,3 @@ class InProcessCache:
             return 0
         self._cached_bytes -= len(entry[0])
         return 1
-
-
-@attrs.define(eq=False)
-class _Run:
-    """A run, its journal and its signals; `size` is the bytes of its entries and signals."""
-
-    record: RunRecord
-    entries: list[Entry]
-    size: int = 0
-    signals: list[Signal] = attrs.Factory(list)
-
-
-class InProcessRuns:
-    """A `RunStore` in dictionaries."""
-
-    _clock: Callable[[], float]
-
-    def __init__(self, bounds: MemoryBounds) -> None:
-        # The most recently changed are at the end.
-        self._runs: dict[str, _Run] = {}
-        self._run_bytes = 0
-        self._run_bounds = bounds
-        self._forgets_runs = False
-        self._approvals: dict[str, Approval] = {}
-
-    async def append(
-        self,
-        session: str,
-        messages: Sequence[Message],
-        *,
-        version: int,
-        user: str | None = None,
-        data: bytes | None = None,
-        agent: str = "",
-    ) -> int:
-        """See `MemoryBackend.append`; implementations must not wait, so that `change_run` stays atomic."""
-        raise NotImplementedError
-
-    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
-        """See `RunStore.create_run`."""
-        if run.id in self._runs:
-            raise run_taken(run.id)
-        check_order(run.id, 0, entries)
-        self._make_room_for_run(_count_bytes(entries), runs=1)
-        record = attrs.evolve(new_record(run, self._clock()), entries=len(entries))
-        self._runs[run.id] = _Run(record, list(entries), _count_bytes(entries))
-        self._run_bytes += _count_bytes(entries)
-
-    async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
-        """See `RunStore.write_run`."""
-        stored = self._run_owned_by(run, owner)
-        check_order(run, len(stored.entries), entries)
-        self._make_room_for_run(_count_bytes(entries))
-        self._write(stored, entries)
-
-    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
-        """See `RunStore.change_run`."""
-        stored, version = self._run_owned_by(run, owner), None
-        check_order(run, len(stored.entries), change.entries)
-        check_signals(run, len(stored.signals), change.signals)
-        for approval in change.approvals:
-            known = self._approvals.get(approval.id)
-            if known is not None and known.run != run:
-                raise approval_of_another(known, run)
-        self._make_room_for_run(_count_bytes(change.entries))
-        if (more := change.append) is not None:
-            version = await self.append(
-                more.session, more.messages, version=more.version, user=more.user, data=more.data, agent=more.agent
-            )
-        # From here on nothing is refused: the append was the last step that may raise.
-        now = self._clock()
-        for approval in change.approvals:
-            made = attrs.evolve(approval, run=run, created_at=approval.created_at or now)
-            # An approval that is stored again keeps the decision made in between.
-            self._approvals.setdefault(approval.id, made)
-        self._write(
-            stored,
-            change.entries,
-            status=change.status,
-            content=change.content,
-            error=change.error,
-            code=change.code,
-            owner=None,
-        )
-        return version
-
-    async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
-        """See `RunStore.claim_run`."""
-        stored = self._run(run)
-        check_claim(run, stored.record.status, stored.record.owner, held_by)
-        self._write(stored, (), status="running", owner=owner, error=None, code=None, cancel_requested=False)
-        return stored.record
-
-    async def load_run(self, run: str) -> tuple[RunRecord, list[Entry]]:
-        """See `RunStore.load_run`."""
-        stored = self._run(run)
-        return stored.record, list(stored.entries)
-
-    async def runs(
-        self,
-        *,
-        status: RunStatus | None = None,
-        session: str | None = None,
-        user: str | None = None,
-        unowned: bool = False,
-        limit: int = 100,
-    ) -> list[RunRecord]:
-        """See `RunStore.runs`."""
-        found = (
-            record
-            for record in (stored.record for stored in reversed(self._runs.values()))
-            if (status is None or record.status == status)
-            and (session is None or record.session == session)
-            and ((user is None and not unowned) or record.user == user)
-        )
-        return list(islice(found, limit))
-
-    async def cancel_run(self, run: str) -> bool:
-        """See `RunStore.cancel_run`."""
-        stored = self._run(run)
-        if stored.record.status in OVER:
-            return False
-        # Nobody is there to cancel a run without an owner, so it is over at once.
-        ended: dict[str, Any] = {"status": "cancelled"} if stored.record.owner is None else {}
-        self._write(stored, (), cancel_requested=True, **ended)
-        return True
-
-    async def cancels(self, runs: Sequence[str]) -> set[str]:
-        """See `RunStore.cancels`."""
-        return {run for run in runs if run in self._runs and self._runs[run].record.cancel_requested}
-
-    async def send_signal(self, run: str, name: str, value: bytes) -> RunStatus:
-        """See `SignalStore.send_signal`."""
-        stored = self._run(run)
-        check_signalled(run, stored.record.status, name)
-        self._make_room_for_run(len(value))
-        stored.signals.append(Signal(run, len(stored.signals) + 1, name, value, self._clock()))
-        stored.size += len(value)
-        self._run_bytes += len(value)
-        return stored.record.status
-
-    async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
-        """See `SignalStore.signals`."""
-        return self._run(run).signals[after:]
-
-    async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
-        """See `SignalStore.count_signals`."""
-        found = {run: len(self._runs[run].signals) for run in runs if run in self._runs}
-        return {run: count for run, count in found.items() if count}
-
-    async def delete_run(self, run: str) -> bool:
-        """See `RunStore.delete_run`."""
-        for approval in [each for each in self._approvals.values() if each.run == run]:
-            del self._approvals[approval.id]
-        stored = self._runs.pop(run, None)
-        if stored is None:
-            return False
-        self._run_bytes -= stored.size
-        return True
-
-    async def approvals(
-        self,
-        *,
-        run: str | None = None,
-        status: ApprovalStatus | None = None,
-        user: str | None = None,
-        unowned: bool = False,
-        limit: int = 100,
-    ) -> list[Approval]:
-        """See `RunStore.approvals`."""
-        now, anyone = self._clock(), user is None and not unowned
-        found = [
-            as_read(each, now)
-            for each in self._approvals.values()
-            if (run is None or each.run == run) and (anyone or self._runs[each.run].record.user == user)
-        ]
-        return [each for each in found if status is None or each.status == status][:limit]
-
-    async def decide(self, approval: str, decision: Decision) -> Approval:
-        """See `RunStore.decide`."""
-        known = self._approvals.get(approval)
-        if known is None:
-            raise unknown_approval(approval)
-        self._approvals[approval] = made = apply_decision(known, decision, self._clock())
-        return made
-
-    def _make_room_for_run(self, size: int, *, runs: int = 0) -> None:
-        """Forget finished runs until `runs` more runs of `size` bytes fit. Raises `BackendError` if they cannot."""
-        bounds = self._run_bounds
-        if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
-            return
-        bound = f"{bounds.runs:,} stored runs, {bounds.size // MEBIBYTE:,} MiB of journals"
-        # The least recently changed first: `_write` moves each changed run to the end.
-        for run in [each for each, stored in self._runs.items() if stored.record.status in OVER]:
-            if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
-                break
-            self._run_bytes -= self._runs.pop(run).size
-            for approval in [each for each in self._approvals.values() if each.run == run]:
-                del self._approvals[approval.id]
-            if not self._forgets_runs:
-                self._forgets_runs = True
-                warn_of_forgetting("those that are over and were changed longest ago", bound)
-        if len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
-            raise no_room("another step of a run", f"{bound}, and none of these is over")
-
-    def _run(self, run: str) -> _Run:
-        stored = self._runs.get(run)
-        if stored is None:
-            raise unknown_run(run)
-        return stored
-
-    def _run_owned_by(self, run: str, owner: str) -> _Run:
-        stored = self._run(run)
-        check_owner(run, stored.record.owner, owner)
-        return stored
-
-    def _write(self, stored: _Run, entries: Sequence[Entry], **changes: Any) -> None:
-        """Add the entries and change the record, and move the run to the end of the order of changes."""
-        check_order(stored.record.id, len(stored.entries), entries)
-        stored.entries.extend(entries)
-        stored.size += _count_bytes(entries)
-        self._run_bytes += _count_bytes(entries)
-        count = len(stored.entries)
-        stored.record = attrs.evolve(stored.record, entries=count, updated_at=self._clock(), **changes)
-        self._runs[stored.record.id] = self._runs.pop(stored.record.id)
-
-
-def _count_bytes(entries: Sequence[Entry]) -> int:
-    return sum(len(entry.body) for entry in entries)

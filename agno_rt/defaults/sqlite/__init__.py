@@ -3,10 +3,13 @@
 Write-ahead logging with `synchronous=FULL`: a method returns when its data has reached the disk.
 `sqlite:///agents.db?synchronous=normal` waits less for the disk: its data survives the death of the process, too, but
 the last writes may be lost when the power fails. Several processes may share a file.
+
+`sqlite:///agents.db?keep=1000&older_than=30d` forgets finished runs: all but the last 1,000, and runs 30 days old.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import sqlite3
@@ -14,12 +17,14 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import trio
 
-from agno_rt.defaults.rules import check_names
+from agno_rt._decide.ages import parse_age
+from agno_rt.defaults.rules import OVER, check_names
 from agno_rt.defaults.sqlite import approvals as _approvals
 from agno_rt.defaults.sqlite import cache as _cache
 from agno_rt.defaults.sqlite import facts as _facts
@@ -34,17 +39,30 @@ from agno_rt.defaults.sqlite.rows import Listed
 from agno_rt.defaults.sqlite.runs import WantedRuns
 from agno_rt.defaults.sqlite.sessions import NewMessages, WantedSessions, encode_messages
 from agno_rt.defaults.sqlite.threads import FileThreads
-from agno_rt.errors import UsageError, suggest
+from agno_rt.errors import BackendError, UsageError, suggest
 from agno_rt.facts import fact_text, fact_topics, known_user
 from agno_rt.hookspecs import Register, hookimpl
 from agno_rt.limits import LimitStatistics
 from agno_rt.memory import DamagedWarning, Fact, Session, SessionInfo, first_words, session_title
 from agno_rt.messages import Message
-from agno_rt.run_store import Approval, ApprovalStatus, Decision, Entry, RunChange, RunRecord, RunStatus, Signal
+from agno_rt.run_store import (
+    Approval,
+    ApprovalStatus,
+    Decision,
+    Entry,
+    Renewal,
+    RunChange,
+    RunRecord,
+    RunStatus,
+    Signal,
+)
 
 __all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteMemory"]
 
 T = TypeVar("T")
+
+PRUNE_SECONDS = 60.0
+"""Seconds between two looks for old runs, in a file with a retention: each reads the whole list of runs."""
 
 CLOSE_SECONDS = 5.0
 """How long `aclose` waits for pending work; the threads finish slower work on their own."""
@@ -55,7 +73,8 @@ class SQLiteMemory:
 
     One thread stores concurrent writes together, in one transaction; another thread reads meanwhile. `busy_seconds` is
     how long to wait for other processes that write. Every failure of the file is a `BackendError`. `clock` gives the
-    seconds since the epoch; it is called in trio's thread.
+    seconds since the epoch; it is called in trio's thread. With `keep` or `older_than`, in seconds, the memory
+    forgets old finished runs; see `prune_runs`.
     """
 
     def __init__(
@@ -65,9 +84,13 @@ class SQLiteMemory:
         busy_seconds: float = BUSY_SECONDS,
         clock: Callable[[], float] = time.time,
         synchronous: Synchronous = "full",
+        keep: int | None = None,
+        older_than: float | None = None,
     ) -> None:
         self.path = path
         self._clock = clock
+        self._retention = older_than, keep
+        self._prune_at = 0.0
         # Cached answers that were read since the last write: see `cache.py`.
         self._asked: dict[str, None] = {}
         self._threads = FileThreads(path, busy_seconds, synchronous)
@@ -151,7 +174,13 @@ class SQLiteMemory:
         new = None
         if more is not None:
             new = self._new(more.session, more.messages, more.version, more.user, more.data, more.agent)
-        return await self._write(_runs.change_run, run, change, new, owner, self._clock())
+        version = await self._write(_runs.change_run, run, change, new, owner, self._clock())
+        if self._retention != (None, None) and change.status in OVER and self._clock() >= self._prune_at:
+            self._prune_at = self._clock() + PRUNE_SECONDS
+            older_than, keep = self._retention
+            with suppress(BackendError):  # the run's end is stored; the next look tries again
+                await self.prune_runs(older_than=older_than, keep=keep)
+        return version
 
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
         """See `RunStore.claim_run`."""
@@ -188,6 +217,25 @@ class SQLiteMemory:
     async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
         """See `SignalStore.signals`."""
         return await self._read(_runs.list_signals, run, after)
+
+    async def add_approvals(self, run: str, approvals: Sequence[Approval], *, owner: str) -> None:
+        """See `FlowStore.add_approvals`."""
+        await self._write(_runs.add_approvals, run, tuple(approvals), owner, self._clock())
+
+    async def renew_run(self, run: str, renewal: Renewal, *, owner: str) -> None:
+        """See `FlowStore.renew_run`."""
+        await self._write(_runs.renew_run, run, renewal, owner, self._clock())
+
+    async def find_due(self, agents: Sequence[str], *, before: float, limit: int = 100) -> list[RunRecord]:
+        """See `FlowStore.find_due`."""
+        return await self._list(_runs.find_due, tuple(agents), before, limit)
+
+    async def prune_runs(
+        self, *, older_than: float | None = None, keep: int | None = None, dry_run: bool = False
+    ) -> list[str]:
+        """See `FlowStore.prune_runs`."""
+        prune = functools.partial(_runs.prune_runs, dry_run=dry_run)
+        return await (self._read if dry_run else self._write)(prune, older_than, keep, self._clock())
 
     async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
         """See `SignalStore.count_signals`."""
@@ -309,7 +357,7 @@ class SQLiteMemory:
         return found
 
 
-_OPTIONS = ("synchronous",)
+_OPTIONS = ("keep", "older_than", "synchronous")
 
 
 def _make_sqlite(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
@@ -321,23 +369,27 @@ def _make_sqlite(url: str, settings: Mapping[str, Any]) -> SQLiteMemory:
     folder = Path(path).parent
     if not folder.is_dir():
         raise UsageError(f"the folder of {url!r} does not exist", hint=f"Make it: mkdir -p {shlex.quote(str(folder))}")
-    return SQLiteMemory(Path(path), synchronous=_parse_synchronous(url, options))
+    return SQLiteMemory(Path(path), **_parse_options(url, options))
 
 
-def _parse_synchronous(url: str, options: str) -> Synchronous:
-    """Read `synchronous`, the only option, from a URL's options."""
-    chosen: Synchronous = "full"
+def _parse_options(url: str, options: str) -> dict[str, Any]:
+    """Read the options of a URL. Raises `UsageError` for an unknown one, and for a wrong value."""
+    found: dict[str, Any] = {}
     for option in filter(None, options.split("&")):
         name, _, value = option.partition("=")
-        if name != "synchronous":
+        if name not in _OPTIONS:
             raise UsageError(f"unknown option {name!r} in {url!r}", hint=suggest("option", name, _OPTIONS))
-        known: tuple[Synchronous, ...] = get_args(Synchronous)
-        matching = [each for each in known if each == value]
-        if not matching:
-            hint = suggest("value", value, known)
+        if name == "older_than":
+            found[name] = parse_age(value, f"the option {name!r} in {url!r}")
+        elif name == "keep" and value.isdecimal():
+            found[name] = int(value)
+        elif name == "keep" or value not in get_args(Synchronous):
+            known = ("1000",) if name == "keep" else get_args(Synchronous)
+            hint = "Give a number of runs: keep=1000." if name == "keep" else suggest("value", value, known)
             raise UsageError(f"{value!r} is not a value of the option {name!r} in {url!r}", hint=hint)
-        chosen = matching[0]
-    return chosen
+        else:
+            found[name] = value
+    return found
 
 
 @hookimpl

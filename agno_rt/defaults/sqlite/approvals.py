@@ -9,12 +9,21 @@ from typing import Any
 import attrs
 import msgspec
 
-from agno_rt.defaults.rules import apply_decision, approval_of_another, as_read
+from agno_rt.defaults.rules import apply_decision, approval_of_another, as_read, withdraw
 from agno_rt.defaults.sqlite.faults import Damaged
 from agno_rt.defaults.sqlite.rows import Listed, read_rows
 from agno_rt.run_store import Approval, ApprovalStatus, Decision, unknown_approval
 
-__all__ = ["Wanted", "add_approvals", "decide_approval", "list_approvals", "select_new"]
+__all__ = [
+    "Wanted",
+    "add_approvals",
+    "decide_approval",
+    "hand_over",
+    "list_approvals",
+    "select_known",
+    "select_new",
+    "withdraw_approvals",
+]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Approval).decode
@@ -32,10 +41,33 @@ def select_new(connection: sqlite3.Connection, run: str, asked: Sequence[Approva
     return found
 
 
+def select_known(connection: sqlite3.Connection, asked: Sequence[str]) -> list[Approval]:
+    """Return the stored approvals of the ids; unknown ids are ignored."""
+    rows = (connection.execute("SELECT id, run, body FROM approvals WHERE id = ?", (one,)).fetchone() for one in asked)
+    return [_decode_approval(row) for row in rows if row is not None]
+
+
 def add_approvals(connection: sqlite3.Connection, asked: Sequence[Approval]) -> None:
     """Store new approvals."""
     rows = [(each.id, each.run, each.status, each.expires_at, _encode(each)) for each in asked]
     connection.executemany("INSERT INTO approvals (id, run, status, expires_at, body) VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def withdraw_approvals(connection: sqlite3.Connection, asked: Sequence[str], now: float) -> None:
+    """Let pending approvals expire."""
+    for approval in select_known(connection, asked):
+        _rewrite(connection, withdraw(approval, now))
+
+
+def hand_over(connection: sqlite3.Connection, run: str, to: str, now: float) -> None:
+    """Give the approvals of a run to another run; pending approvals expire."""
+    for row in connection.execute("SELECT id, run, body FROM approvals WHERE run = ?", (run,)).fetchall():
+        _rewrite(connection, attrs.evolve(withdraw(_decode_approval(row), now), run=to))
+
+
+def _rewrite(connection: sqlite3.Connection, approval: Approval) -> None:
+    values = approval.run, approval.expires_at, _encode(approval), approval.id
+    connection.execute("UPDATE approvals SET run = ?, expires_at = ?, body = ? WHERE id = ?", values)
 
 
 @attrs.frozen

@@ -92,6 +92,15 @@ _SCHEMAS = (
         PRIMARY KEY (run, seq)
     ) WITHOUT ROWID
     """,
+    # `continues` and `continued_by` name the runs with the journals before and after this one.
+    """
+    ALTER TABLE runs ADD COLUMN wakes_at REAL;
+    ALTER TABLE runs ADD COLUMN continues TEXT;
+    ALTER TABLE runs ADD COLUMN continued_by TEXT;
+    CREATE INDEX runs_by_wake ON runs (wakes_at) WHERE wakes_at IS NOT NULL;
+    CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL;
+    CREATE INDEX runs_by_next ON runs (continued_by) WHERE continued_by IS NOT NULL
+    """,
 )
 """The additions of each version of the schema. Never change a released version: files with it exist."""
 

@@ -15,23 +15,28 @@ import msgspec
 
 from agno_rt.defaults.rules import (
     OVER,
+    archive_record,
     check_claim,
+    check_decided,
     check_order,
     check_owner,
     check_signalled,
     check_signals,
     new_record,
+    renewed_record,
     run_taken,
+    select_forgotten,
 )
 from agno_rt.defaults.sqlite import approvals as _approvals
 from agno_rt.defaults.sqlite import sessions as _sessions
 from agno_rt.defaults.sqlite.faults import Damaged
 from agno_rt.defaults.sqlite.rows import Listed, read_row, read_rows
 from agno_rt.defaults.sqlite.sessions import NewMessages
-from agno_rt.run_store import Entry, EntryKind, RunChange, RunRecord, RunStatus, Signal, unknown_run
+from agno_rt.run_store import Approval, Entry, EntryKind, Renewal, RunChange, RunRecord, RunStatus, Signal, unknown_run
 
 __all__ = [
     "WantedRuns",
+    "add_approvals",
     "cancel_run",
     "change_run",
     "claim_run",
@@ -39,18 +44,36 @@ __all__ = [
     "create_run",
     "delete_run",
     "find_cancelled",
+    "find_due",
     "list_runs",
     "list_signals",
     "load_run",
+    "prune_runs",
+    "renew_run",
     "send_signal",
     "write_entries",
 ]
 
 _FIELDS = tuple(field.name for field in attrs.fields(RunRecord))
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM runs"
-_INSERT = f"INSERT INTO runs VALUES ({', '.join('?' * len(_FIELDS))}, (SELECT coalesce(max(changed), 0) + 1 FROM runs))"
+_INSERT = (
+    f"INSERT INTO runs ({', '.join(_FIELDS)}, changed)"
+    f" VALUES ({', '.join('?' * len(_FIELDS))}, (SELECT coalesce(max(changed), 0) + 1 FROM runs))"
+)
 _CHANGED = "changed = (SELECT max(changed) + 1 FROM runs)"
 """Makes the run the most recently changed."""
+
+_DELETE_TREE = """
+DELETE FROM runs WHERE id IN (
+    WITH RECURSIVE tree (id) AS (
+        VALUES (?)
+        UNION SELECT runs.id FROM runs JOIN tree ON runs.parent = tree.id
+        UNION SELECT runs.id FROM runs JOIN tree ON runs.continued_by = tree.id
+    )
+    SELECT id FROM tree
+)
+"""
+"""Deletes a run with the runs within it, and the runs that keep earlier journals of these."""
 
 _TEXTS = frozenset(range(len(_FIELDS)))
 _KINDS = frozenset(get_args(EntryKind))
@@ -86,14 +109,19 @@ def change_run(
     check_order(run, count, asked.entries)
     check_signals(run, signals, asked.signals)
     approvals = _approvals.select_new(connection, run, asked.approvals, now)
+    if asked.waits_for:
+        check_decided(run, _approvals.select_known(connection, asked.waits_for), now)
     # The last step that may refuse: an append checks its session before it writes.
     version = None if append is None else _sessions.append_messages(connection, append)
     _add_entries(connection, run, asked.entries)
     _approvals.add_approvals(connection, approvals)
+    if asked.withdrawn:
+        _approvals.withdraw_approvals(connection, asked.withdrawn, now)
+    ended = asked.status, asked.content, asked.error, asked.code, count + len(asked.entries), now, asked.wakes_at
     connection.execute(
         "UPDATE runs SET status = ?, content = ?, error = ?, code = ?, owner = NULL, entries = ?, updated_at = ?,"
-        f" {_CHANGED} WHERE id = ?",
-        (asked.status, asked.content, asked.error, asked.code, count + len(asked.entries), now, run),
+        f" wakes_at = ?, {_CHANGED} WHERE id = ?",
+        (*ended, run),
     )
     return version
 
@@ -104,12 +132,62 @@ def claim_run(connection: sqlite3.Connection, run: str, owner: str, held_by: str
     check_claim(run, record.status, record.owner, held_by)
     connection.execute(
         "UPDATE runs SET status = 'running', owner = ?, error = NULL, code = NULL, cancel_requested = 0,"
-        f" updated_at = ?, {_CHANGED} WHERE id = ?",
+        f" wakes_at = NULL, updated_at = ?, {_CHANGED} WHERE id = ?",
         (owner, now, run),
     )
-    return attrs.evolve(
-        record, status="running", owner=owner, error=None, code=None, cancel_requested=False, updated_at=now
+    changes: dict[str, Any] = {"error": None, "code": None, "cancel_requested": False, "wakes_at": None}
+    return attrs.evolve(record, status="running", owner=owner, updated_at=now, **changes)
+
+
+def add_approvals(connection: sqlite3.Connection, run: str, asked: Sequence[Approval], owner: str, now: float) -> None:
+    """Store approvals of a run under way."""
+    _count_entries(connection, run, owner)
+    _approvals.add_approvals(connection, _approvals.select_new(connection, run, asked, now))
+
+
+def renew_run(connection: sqlite3.Connection, run: str, renewal: Renewal, owner: str, now: float) -> None:
+    """Move the journal of a run to another run, and begin a new one."""
+    count, _ = _count_entries(connection, run, owner)
+    check_order(run, count, [renewal.last])
+    check_order(run, 0, [renewal.first])
+    record, to = _load_record(connection, run), renewal.archive
+    archive = archive_record(record, renewal, count + 1, now)
+    if connection.execute("SELECT 1 FROM runs WHERE id = ?", (to,)).fetchone() is not None:
+        raise run_taken(to)
+    connection.execute("UPDATE runs SET continued_by = ? WHERE continued_by = ?", (to, run))
+    connection.execute("UPDATE runs SET parent = ? WHERE parent = ?", (to, run))
+    connection.execute(_INSERT, attrs.astuple(archive, recurse=False))
+    connection.execute("UPDATE entries SET run = ? WHERE run = ?", (to, run))
+    _add_entries(connection, to, [renewal.last])
+    _add_entries(connection, run, [renewal.first])
+    _approvals.hand_over(connection, run, to, now)
+    _renumber_signals(connection, run, renewal)
+    new = renewed_record(record, renewal, now)
+    connection.execute(
+        f"UPDATE runs SET entries = 1, input = ?, continues = ?, updated_at = ?, {_CHANGED} WHERE id = ?",
+        (new.input, new.continues, now, run),
     )
+
+
+def _renumber_signals(connection: sqlite3.Connection, run: str, renewal: Renewal) -> None:
+    """Move the taken signals to the run with the journal before, and number the others from 1."""
+    taken = [(renewal.archive, run, seq) for seq in renewal.taken]
+    connection.executemany("UPDATE signals SET run = ? WHERE run = ? AND seq = ?", taken)
+    left = connection.execute("SELECT seq FROM signals WHERE run = ? ORDER BY seq", (run,)).fetchall()
+    # In the order of the numbers, each at most as high as before: no two are ever the same.
+    changed = [(seq, run, old) for seq, (old,) in enumerate(left, 1)]
+    connection.executemany("UPDATE signals SET seq = ? WHERE run = ? AND seq = ?", changed)
+
+
+def find_due(connection: sqlite3.Connection, agents: Sequence[str], before: float, limit: int) -> Listed[RunRecord]:
+    """List the paused runs of the agents with a time to wake before `before`, the earliest first."""
+    # The agents are few, and their number unknown: as JSON, one statement does for all.
+    query = (
+        f"{_SELECT} WHERE wakes_at <= ? AND status = 'paused' AND agent IN (SELECT value FROM json_each(?))"
+        " ORDER BY wakes_at LIMIT ?"
+    )
+    values = before, msgspec.json.encode(list(agents)).decode(), limit
+    return read_rows(lambda: connection.execute(query, values), _decode_record, "runs", _TEXTS)
 
 
 def load_run(connection: sqlite3.Connection, run: str) -> tuple[RunRecord, list[Entry]]:
@@ -207,8 +285,20 @@ def _read_status(connection: sqlite3.Connection, run: str) -> RunStatus:
 
 
 def delete_run(connection: sqlite3.Connection, run: str) -> bool:
-    """Forget the run, its journal and its approvals."""
-    return connection.execute("DELETE FROM runs WHERE id = ?", (run,)).rowcount > 0
+    """Forget the run with the runs within it and the runs with its earlier journals."""
+    return connection.execute(_DELETE_TREE, (run,)).rowcount > 0
+
+
+def prune_runs(
+    connection: sqlite3.Connection, older_than: float | None, keep: int | None, now: float, *, dry_run: bool
+) -> list[str]:
+    """Forget old finished runs, and return their ids."""
+    rows = connection.execute("SELECT id, status, parent, updated_at FROM runs ORDER BY changed DESC")
+    known = {run: (status, parent, changed) for run, status, parent, changed in rows}
+    found = select_forgotten(known, None if older_than is None else now - older_than, keep)
+    if not dry_run:
+        connection.executemany(_DELETE_TREE, [(run,) for run in found])
+    return found
 
 
 _SIGNALS = "(SELECT coalesce(max(seq), 0) FROM signals WHERE run = id)"

@@ -23,6 +23,7 @@ from agno_rt.defaults.inspect import inspect
 from agno_rt.errors import UsageError
 from agno_rt.project import Project, load_project
 from agno_rt.readiness import check_ready
+from agno_rt.run_store import FlowStore
 from agno_rt_serve import log
 from agno_rt_serve.app import App
 from agno_rt_serve.guard import is_loopback
@@ -104,6 +105,8 @@ async def _serve_project(project: Project, place: Settings | Worker) -> None:
         if worker is None or worker.number == 1:
             await _check_agents(project, runtime)
         log.load()
+        if settings.wakes and isinstance(runtime.memory, FlowStore):
+            runtime.wake_runs()
         app = App(project, runtime, settings)
         access_log = _log_request if settings.access_log else None
         server = Server(app, settings, cancel_runs=app.cancel_runs, access_log=access_log)

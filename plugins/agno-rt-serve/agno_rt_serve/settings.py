@@ -38,6 +38,7 @@ class Settings:
     profile          serve /debug/profile and /debug/memory, for clients on this machine
     profile_remote   serve both for all clients
     inspect          let `agno-rt top` of the same user, on this machine, ask about the agents' runs
+    wakes            resume paused runs when their time comes: sleeps, timeouts and expired approvals
     benchmarks       the folder of a published dashboard of benchmarks, served at /benchmarks; empty is none
     suggestions      questions to offer for an agent, by the agent's name
     """
@@ -66,5 +67,6 @@ class Settings:
     profile: bool = False
     profile_remote: bool = False
     inspect: bool = True
+    wakes: bool = True
     benchmarks: str = ""
     suggestions: Mapping[str, tuple[str, ...]] = attrs.Factory(dict)

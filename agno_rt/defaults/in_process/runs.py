@@ -1,0 +1,381 @@
+"""Runs in this process, gone when it ends: a part of `InProcessMemory`.
+
+No method awaits before its work is done, so each method is atomic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import attrs
+
+from agno_rt.defaults.in_process.bounds import MEBIBYTE, MemoryBounds, no_room, warn_of_forgetting
+from agno_rt.defaults.rules import (
+    OVER,
+    apply_decision,
+    approval_of_another,
+    archive_record,
+    as_read,
+    check_claim,
+    check_decided,
+    check_order,
+    check_owner,
+    check_signalled,
+    check_signals,
+    new_record,
+    renewed_record,
+    run_taken,
+    select_forgotten,
+    withdraw,
+)
+from agno_rt.messages import Message
+from agno_rt.run_store import (
+    Approval,
+    ApprovalStatus,
+    Decision,
+    Entry,
+    Renewal,
+    RunChange,
+    RunRecord,
+    RunStatus,
+    Signal,
+    unknown_approval,
+    unknown_run,
+)
+
+__all__ = ["InProcessRuns"]
+
+
+@attrs.define(eq=False)
+class _Run:
+    """A run, its journal and its signals; `size` is the bytes of its entries and signals."""
+
+    record: RunRecord
+    entries: list[Entry]
+    size: int = 0
+    signals: list[Signal] = attrs.Factory(list)
+
+
+class InProcessRuns:
+    """A `RunStore` in dictionaries."""
+
+    _clock: Callable[[], float]
+
+    def __init__(self, bounds: MemoryBounds) -> None:
+        # The most recently changed are at the end.
+        self._runs: dict[str, _Run] = {}
+        self._run_bytes = 0
+        self._run_bounds = bounds
+        self._forgets_runs = False
+        self._approvals: dict[str, Approval] = {}
+
+    async def append(
+        self,
+        session: str,
+        messages: Sequence[Message],
+        *,
+        version: int,
+        user: str | None = None,
+        data: bytes | None = None,
+        agent: str = "",
+    ) -> int:
+        """See `MemoryBackend.append`; implementations must not wait, so that `change_run` stays atomic."""
+        raise NotImplementedError
+
+    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
+        """See `RunStore.create_run`."""
+        if run.id in self._runs:
+            raise run_taken(run.id)
+        check_order(run.id, 0, entries)
+        self._make_room_for_run(_count_bytes(entries), runs=1)
+        record = attrs.evolve(new_record(run, self._clock()), entries=len(entries))
+        self._runs[run.id] = _Run(record, list(entries), _count_bytes(entries))
+        self._run_bytes += _count_bytes(entries)
+
+    async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
+        """See `RunStore.write_run`."""
+        stored = self._run_owned_by(run, owner)
+        check_order(run, len(stored.entries), entries)
+        self._make_room_for_run(_count_bytes(entries))
+        self._write(stored, entries)
+
+    async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
+        """See `RunStore.change_run`."""
+        stored, version = self._run_owned_by(run, owner), None
+        check_order(run, len(stored.entries), change.entries)
+        check_signals(run, len(stored.signals), change.signals)
+        if change.approvals:
+            self._select_known(run, change.approvals)
+        if change.waits_for:
+            waits_for = [self._approvals[each] for each in change.waits_for if each in self._approvals]
+            check_decided(run, waits_for, self._clock())
+        self._make_room_for_run(_count_bytes(change.entries))
+        if (more := change.append) is not None:
+            version = await self.append(
+                more.session, more.messages, version=more.version, user=more.user, data=more.data, agent=more.agent
+            )
+        # From here on nothing is refused: the append was the last step that may raise.
+        if change.approvals:
+            self._add_approvals(run, change.approvals)
+        if change.withdrawn:
+            self._withdraw(change.withdrawn)
+        self._write(
+            stored,
+            change.entries,
+            status=change.status,
+            content=change.content,
+            error=change.error,
+            code=change.code,
+            owner=None,
+            wakes_at=change.wakes_at,
+        )
+        return version
+
+    async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
+        """See `RunStore.claim_run`."""
+        stored = self._run(run)
+        check_claim(run, stored.record.status, stored.record.owner, held_by)
+        self._write(
+            stored, (), status="running", owner=owner, error=None, code=None, cancel_requested=False, wakes_at=None
+        )
+        return stored.record
+
+    async def load_run(self, run: str) -> tuple[RunRecord, list[Entry]]:
+        """See `RunStore.load_run`."""
+        stored = self._run(run)
+        return stored.record, list(stored.entries)
+
+    async def runs(
+        self,
+        *,
+        status: RunStatus | None = None,
+        session: str | None = None,
+        user: str | None = None,
+        unowned: bool = False,
+        limit: int = 100,
+    ) -> list[RunRecord]:
+        """See `RunStore.runs`."""
+        found = (
+            record
+            for record in (stored.record for stored in reversed(self._runs.values()))
+            if (status is None or record.status == status)
+            and (session is None or record.session == session)
+            and ((user is None and not unowned) or record.user == user)
+        )
+        return list(islice(found, limit))
+
+    async def cancel_run(self, run: str) -> bool:
+        """See `RunStore.cancel_run`."""
+        stored = self._run(run)
+        if stored.record.status in OVER:
+            return False
+        # Nobody is there to cancel a run without an owner, so it is over at once.
+        ended: dict[str, Any] = {"status": "cancelled"} if stored.record.owner is None else {}
+        self._write(stored, (), cancel_requested=True, **ended)
+        return True
+
+    async def cancels(self, runs: Sequence[str]) -> set[str]:
+        """See `RunStore.cancels`."""
+        return {run for run in runs if run in self._runs and self._runs[run].record.cancel_requested}
+
+    async def send_signal(self, run: str, name: str, value: bytes) -> RunStatus:
+        """See `SignalStore.send_signal`."""
+        stored = self._run(run)
+        check_signalled(run, stored.record.status, name)
+        self._make_room_for_run(len(value))
+        stored.signals.append(Signal(run, len(stored.signals) + 1, name, value, self._clock()))
+        stored.size += len(value)
+        self._run_bytes += len(value)
+        return stored.record.status
+
+    async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
+        """See `SignalStore.signals`."""
+        return self._run(run).signals[after:]
+
+    async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
+        """See `SignalStore.count_signals`."""
+        found = {run: len(self._runs[run].signals) for run in runs if run in self._runs}
+        return {run: count for run, count in found.items() if count}
+
+    async def add_approvals(self, run: str, approvals: Sequence[Approval], *, owner: str) -> None:
+        """See `FlowStore.add_approvals`."""
+        self._run_owned_by(run, owner)
+        self._select_known(run, approvals)
+        self._add_approvals(run, approvals)
+
+    async def renew_run(self, run: str, renewal: Renewal, *, owner: str) -> None:
+        """See `FlowStore.renew_run`."""
+        stored, now = self._run_owned_by(run, owner), self._clock()
+        check_order(run, len(stored.entries), [renewal.last])
+        check_order(run, 0, [renewal.first])
+        if renewal.archive in self._runs:
+            raise run_taken(renewal.archive)
+        before = [*stored.entries, renewal.last]
+        archive = _Run(archive_record(stored.record, renewal, len(before), now), before)
+        archive.signals = [each for each in stored.signals if each.seq in renewal.taken]
+        left = [each for each in stored.signals if each.seq not in renewal.taken]
+        self._make_room_for_run(_count_bytes([renewal.last, renewal.first]), runs=1)
+        self._withdraw([each.id for each in self._approvals.values() if each.run == run])
+        self._hand_over(run, renewal.archive)
+        stored.entries = [renewal.first]
+        stored.signals = [attrs.evolve(each, seq=seq) for seq, each in enumerate(left, 1)]
+        stored.record = renewed_record(stored.record, renewal, now)
+        for each in (archive, stored):
+            each.size = _count_bytes(each.entries) + sum(len(signal.value) for signal in each.signals)
+            self._runs.pop(each.record.id, None)
+            self._runs[each.record.id] = each
+        self._run_bytes += _count_bytes([renewal.last, renewal.first])
+
+    def _hand_over(self, run: str, archive: str) -> None:
+        """Move the approvals of a run and the runs within it to the run that keeps its journal."""
+        for approval in [each for each in self._approvals.values() if each.run == run]:
+            self._approvals[approval.id] = attrs.evolve(approval, run=archive)
+        for other in self._runs.values():
+            if other.record.parent == run:
+                other.record = attrs.evolve(other.record, parent=archive)
+            if other.record.continued_by == run:
+                other.record = attrs.evolve(other.record, continued_by=archive)
+
+    async def find_due(self, agents: Sequence[str], *, before: float, limit: int = 100) -> list[RunRecord]:
+        """See `FlowStore.find_due`."""
+        due = [
+            (record.wakes_at, record)
+            for record in (stored.record for stored in self._runs.values())
+            if record.status == "paused"
+            and record.wakes_at is not None
+            and record.wakes_at <= before
+            and record.agent in agents
+        ]
+        return [record for _, record in sorted(due, key=lambda each: each[0])[:limit]]
+
+    async def delete_run(self, run: str) -> bool:
+        """See `RunStore.delete_run`."""
+        if run not in self._runs:
+            return False
+        self._forget_runs(_list_tree(run, self._list_within()))
+        return True
+
+    async def prune_runs(
+        self, *, older_than: float | None = None, keep: int | None = None, dry_run: bool = False
+    ) -> list[str]:
+        """See `FlowStore.prune_runs`."""
+        records = [stored.record for stored in reversed(self._runs.values())]
+        known = {each.id: (each.status, each.parent, each.updated_at) for each in records}
+        oldest = None if older_than is None else self._clock() - older_than
+        found = select_forgotten(known, oldest, keep)
+        if not dry_run:
+            within = self._list_within()
+            self._forget_runs({each for run in found for each in _list_tree(run, within)})
+        return found
+
+    def _list_within(self) -> dict[str, list[str]]:
+        """Return the ids of the runs to delete with each run: those within it, and those with its earlier journals."""
+        within: dict[str, list[str]] = {}
+        for run, stored in self._runs.items():
+            around = stored.record.continued_by or stored.record.parent
+            if around is not None:
+                within.setdefault(around, []).append(run)
+        return within
+
+    def _forget_runs(self, runs: Collection[str]) -> None:
+        for run in runs:
+            self._run_bytes -= self._runs.pop(run).size
+        for approval in [each for each in self._approvals.values() if each.run in runs]:
+            del self._approvals[approval.id]
+
+    async def approvals(
+        self,
+        *,
+        run: str | None = None,
+        status: ApprovalStatus | None = None,
+        user: str | None = None,
+        unowned: bool = False,
+        limit: int = 100,
+    ) -> list[Approval]:
+        """See `RunStore.approvals`."""
+        now, anyone = self._clock(), user is None and not unowned
+        found = [
+            as_read(each, now)
+            for each in self._approvals.values()
+            if (run is None or each.run == run) and (anyone or self._runs[each.run].record.user == user)
+        ]
+        return [each for each in found if status is None or each.status == status][:limit]
+
+    async def decide(self, approval: str, decision: Decision) -> Approval:
+        """See `RunStore.decide`."""
+        known = self._approvals.get(approval)
+        if known is None:
+            raise unknown_approval(approval)
+        self._approvals[approval] = made = apply_decision(known, decision, self._clock())
+        return made
+
+    def _select_known(self, run: str, approvals: Sequence[Approval]) -> list[Approval]:
+        """Return those of the approvals that are stored. Raises `RunConflict` for the id of another run's."""
+        found = [known for each in approvals if (known := self._approvals.get(each.id)) is not None]
+        for known in found:
+            if known.run != run:
+                raise approval_of_another(known, run)
+        return found
+
+    def _add_approvals(self, run: str, approvals: Sequence[Approval]) -> None:
+        now = self._clock()
+        for approval in approvals:
+            made = attrs.evolve(approval, run=run, created_at=approval.created_at or now)
+            # An approval that is stored again keeps the decision made in between.
+            self._approvals.setdefault(approval.id, made)
+
+    def _withdraw(self, approvals: Sequence[str]) -> None:
+        for each in approvals:
+            if each in self._approvals:
+                self._approvals[each] = withdraw(self._approvals[each], self._clock())
+
+    def _make_room_for_run(self, size: int, *, runs: int = 0) -> None:
+        """Forget finished runs until `runs` more runs of `size` bytes fit. Raises `BackendError` if they cannot."""
+        bounds = self._run_bounds
+        if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
+            return
+        bound = f"{bounds.runs:,} stored runs, {bounds.size // MEBIBYTE:,} MiB of journals"
+        # The least recently changed first: `_write` moves each changed run to the end.
+        for run in [each for each, stored in self._runs.items() if stored.record.status in OVER]:
+            if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
+                break
+            self._forget_runs([run])
+            if not self._forgets_runs:
+                self._forgets_runs = True
+                warn_of_forgetting("those that are over and were changed longest ago", bound)
+        if len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
+            raise no_room("another step of a run", f"{bound}, and none of these is over")
+
+    def _run(self, run: str) -> _Run:
+        stored = self._runs.get(run)
+        if stored is None:
+            raise unknown_run(run)
+        return stored
+
+    def _run_owned_by(self, run: str, owner: str) -> _Run:
+        stored = self._run(run)
+        check_owner(run, stored.record.owner, owner)
+        return stored
+
+    def _write(self, stored: _Run, entries: Sequence[Entry], **changes: Any) -> None:
+        """Add the entries and change the record, and move the run to the end of the order of changes."""
+        check_order(stored.record.id, len(stored.entries), entries)
+        stored.entries.extend(entries)
+        stored.size += _count_bytes(entries)
+        self._run_bytes += _count_bytes(entries)
+        count = len(stored.entries)
+        stored.record = attrs.evolve(stored.record, entries=count, updated_at=self._clock(), **changes)
+        self._runs[stored.record.id] = self._runs.pop(stored.record.id)
+
+
+def _count_bytes(entries: Sequence[Entry]) -> int:
+    return sum(len(entry.body) for entry in entries)
+
+
+def _list_tree(run: str, within: Mapping[str, Sequence[str]]) -> list[str]:
+    tree = [run]
+    for each in tree:
+        tree += within.get(each, ())
+    return tree

@@ -1,0 +1,293 @@
+"""Questions that are answered while the run is under way, before it has paused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from agno_rt import Agent, Ask, Flow, Limits, ModelResponse, Runtime, ToolCall, Usage, step, tool, workflow
+from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.defaults.sqlite import SQLiteMemory
+from agno_rt.errors import LimitExceeded, NotFound, Unanswered, UsageError
+from agno_rt.events import ApprovalAsked, RunEnded
+from agno_rt.run_store import Approval, ApprovalConflict, Resume
+from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere, run_schedules
+
+
+async def wait_for_question(memory: Any, count: int = 1) -> list[Approval]:
+    """Return the pending questions of all runs, when there are as many."""
+    while len(found := await memory.approvals(status="pending")) < count:
+        await trio.lowlevel.checkpoint()
+    return list(found)
+
+
+def make_asker(may_end: trio.Event) -> Any:
+    """Make a workflow with a branch that asks, and a branch that is busy until the event."""
+
+    async def ask(flow: Flow) -> Any:
+        answer = await flow.ask(Ask(str, "Name?"))
+        may_end.set()
+        return answer
+
+    @workflow(name="asker")
+    async def asker(flow: Flow) -> list[Any]:
+        async with flow.group("both") as group:
+            group.start(ask, flow)
+            group.start(may_end.wait)
+        return [group.results[0]]
+
+    return asker
+
+
+async def test_an_early_answer_goes_on_at_once() -> None:
+    """The parked branch goes on while its sibling is busy: the run completes without a pause, with one event."""
+    memory, seen = InProcessMemory(), list[Any]()
+    async with Runtime(memory=memory, observers=[seen.append]) as rt:
+        run = await rt.start(make_asker(trio.Event()), "go")
+        [question] = await wait_for_question(memory)
+        status = (await memory.load_run(run.id))[0].status
+        with pytest.raises(UsageError, match="does not fit"):
+            await rt.answer(question.id, {"other": 1})
+        await rt.answer(question.id, "Ann")
+        with pytest.raises(ApprovalConflict):
+            await rt.answer(question.id, "Bob")
+        with pytest.raises(NotFound):
+            await rt.answer(f"{run.id}.forged", "Eve")
+        result = await run.wait()
+
+    assert (status, result.status, result.output) == ("running", "completed", ["Ann"])
+    assert [each.approval for each in seen if isinstance(each, ApprovalAsked)] == [question.id]
+    assert [each.status for each in seen if isinstance(each, RunEnded)] == ["completed"]
+
+
+async def test_an_answer_from_another_process(tmp_path: Path) -> None:
+    """An answer by another runtime is found at the next look into the file."""
+    one, two = SQLiteMemory(tmp_path / "a.db"), SQLiteMemory(tmp_path / "a.db")
+    async with Runtime(memory=one) as rt, Runtime(memory=two) as other:
+        run = await rt.start(make_asker(trio.Event()), "go")
+        [question] = await wait_for_question(two)
+        await other.answer(question.id, "Ann")
+        with trio.fail_after(60):
+            result = await run.wait()
+    await one.aclose()
+    await two.aclose()
+
+    assert (result.status, result.output) == ("completed", ["Ann"])
+
+
+async def test_a_question_expires_while_others_work() -> None:
+    """A question whose time passes raises `Unanswered` in its branch, although the run has not paused."""
+    may_end = trio.Event()
+
+    async def ask(flow: Flow) -> str:
+        try:
+            return str(await flow.ask(Ask(str, "Name?", expires=0.05)))
+        except Unanswered as exc:
+            return type(exc).__name__
+        finally:
+            may_end.set()
+
+    @workflow(name="asker")
+    async def asker(flow: Flow) -> list[Any]:
+        async with flow.group("both") as group:
+            group.start(ask, flow)
+            group.start(may_end.wait)
+        return [group.results[0]]
+
+    async with Runtime() as rt:
+        assert (await rt.run(asker, "go")).output == ["Unanswered"]
+
+
+def test_no_answer_is_lost() -> None:
+    """Answered at any moment, before, during or after the pause, the run completes, and no step is done twice."""
+    statuses = set()
+
+    async def scenario() -> None:
+        memory, log = InProcessMemory(), list[str]()
+
+        @step(idempotent=True)
+        async def work(name: str) -> str:
+            log.append(name)
+            await trio.lowlevel.checkpoint()
+            return name
+
+        async def branch(flow: Flow, name: str) -> str:
+            await work(name)
+            answer = await flow.ask(Ask(str, f"{name}?"))
+            return await work(f"{name} {answer}")
+
+        @workflow(name="asker")
+        async def asker(flow: Flow) -> list[Any]:
+            return await flow.map(lambda name: branch(flow, name), "ab", key=str)
+
+        async with Runtime(memory=memory) as rt:
+            run = await rt.start(asker, "go")
+            [first] = (await wait_for_question(memory))[:1]
+            await rt.answer(first.id, "yes")
+            result = await run.wait()
+            statuses.add(f"{len(result.approvals)} left")
+            while result.status == "paused":
+                for each in result.approvals:
+                    await rt.answer(each.id, "yes")
+                result = await rt.resume(run.id, asker)
+        assert result.output == ["a yes", "b yes"]
+        assert sorted(log) == ["a", "a yes", "b", "b yes"]
+
+    run_schedules(scenario, 50)
+    assert statuses == {"1 left"}
+
+
+def test_an_answer_between_the_look_and_the_pause() -> None:
+    """A run that is told to pause after the answer has come does not pause."""
+    paused = []
+
+    async def scenario() -> None:
+        memory = InProcessMemory()
+
+        @workflow(name="asker")
+        async def asker(flow: Flow) -> str:
+            return str(await flow.ask(Ask(str, "Name?")))
+
+        async with Runtime(memory=memory) as rt:
+            run = await rt.start(asker, "go")
+            [question] = await wait_for_question(memory)
+            was_running = (await memory.load_run(run.id))[0].status == "running"
+            await rt.answer(question.id, "Ann")
+            result = await run.wait()
+            paused.append(result.status == "paused")
+            assert not (was_running and paused[-1]), "the answer was taken, and the run waits for it"
+            if paused[-1]:
+                result = await rt.resume(run.id, asker)
+        assert result.content == "Ann"
+
+    run_schedules(scenario, 50)
+    assert set(paused) == {False, True}, "the schedules cover both"
+
+
+async def test_a_child_goes_on_as_soon_as_it_is_answered() -> None:
+    """A run within that waits for an approval goes on while the branch beside it is busy; its usage counts once."""
+    may_end, sent = trio.Event(), list[str]()
+
+    @tool(approve=True)
+    async def send(text: str) -> str:
+        """Send."""
+        sent.append(text)
+        may_end.set()
+        return "sent"
+
+    call = ModelResponse("", [ToolCall("1", "send", '{"text": "hi"}')], usage=Usage(10, 0))
+    sender = Agent(ScriptedModel([call, ModelResponse("done", usage=Usage(5, 0))]), "sender", tools=[send])
+
+    @workflow(name="around", limits=Limits(tokens=20, tool_calls=1))
+    async def around(flow: Flow) -> str:
+        async with flow.group("both") as group:
+            group.start(sender, "go")
+            group.start(may_end.wait)
+        return str(group.results[0].content)
+
+    memory = InProcessMemory()
+    async with Runtime(memory=memory) as rt:
+        run = await rt.start(around, "go")
+        [question] = await wait_for_question(memory)
+        await rt.approve(question.id)
+        result = await run.wait()
+
+    assert (result.status, result.content, sent) == ("completed", "done", ["hi"])
+    assert result.usage == Usage(15, 0)
+
+
+async def test_the_usage_of_a_paused_child_counts_once_in_the_next_process() -> None:
+    """What a run within spent before the pause is in the paused result, and counts towards the budget, once."""
+
+    @tool(approve=True)
+    async def send(text: str) -> str:
+        """Send."""
+        return text
+
+    call = ModelResponse("", [ToolCall("1", "send", '{"text": "hi"}')], usage=Usage(10, 0))
+    answers = [call, ModelResponse("done", usage=Usage(5, 0)), call]
+    sender = Agent(ScriptedModel(answers), "sender", tools=[send])
+
+    @workflow(name="around", limits=Limits(tokens=15))
+    async def around(flow: Flow) -> str:
+        first = await flow.run(sender, "go")
+        return (await flow.run(sender, first)).content
+
+    memory = InProcessMemory()
+    async with Runtime(memory=memory) as rt:
+        paused = await rt.run(around, "go")
+        await rt.approve(paused.approvals[0].id)
+        with pytest.raises(LimitExceeded, match="15 of 15"):
+            await rt.resume(paused.run_id, around)
+
+    assert paused.usage == Usage(10, 0)
+
+
+def test_killed_around_early_answers() -> None:
+    """Killed at any write around an early answer, the run goes on with the answer, or asks the same question again."""
+
+    async def scenario(point: KillPoint) -> None:
+        memory = InProcessMemory()
+        may_end = trio.Event()
+        asker = make_asker(may_end)
+        with point:
+            async with Runtime(memory=point.memory(memory)) as rt:
+                run = await rt.start(asker, "go")
+                [question] = await wait_for_question(point.memory(memory))
+                await rt.answer(question.id, "Ann")
+                await run.wait()
+        may_end.set()
+        async with Runtime(memory=memory) as rt:
+            result = await point.finish(rt, asker, "go")
+            if result.status == "paused":
+                await rt.answer(result.approvals[0].id, "Ann")
+                result = await rt.resume(result.run_id, asker)
+        assert result.output == ["Ann"]
+        assert len(await memory.approvals()) == 1
+
+    assert kill_everywhere(scenario) >= 5
+
+
+async def test_questions_that_nobody_waits_for_expire_at_the_end() -> None:
+    """The question of a branch that others cancelled is gone when the run has completed."""
+    memory = InProcessMemory()
+
+    @workflow(name="racer")
+    async def racer(flow: Flow) -> str:
+        async with flow.group("race") as group:
+            group.start(flow.ask, Ask(str, "Name?"))
+            [question] = await wait_for_question(memory)
+            group.cancel()  # type: ignore[attr-defined]  # as `flow.first` does
+        found.append(question)
+        return "done"
+
+    found: list[Approval] = []
+    async with Runtime(memory=memory) as rt:
+        result = await rt.run(racer, "go")
+        with pytest.raises(ApprovalConflict, match="expired"):
+            await rt.answer(found[0].id, "late")
+
+    assert result.status == "completed"
+    assert await memory.approvals(status="pending") == []
+
+
+async def test_a_new_process_tells_what_is_pending() -> None:
+    """Whoever subscribes to a resumed run learns of the question, however early it was asked."""
+    memory = InProcessMemory()
+
+    @workflow(name="asker")
+    async def asker(flow: Flow) -> str:
+        return str(await flow.ask(Ask(str, "Name?")))
+
+    async with Runtime(memory=memory) as rt:
+        paused = await rt.run(asker, "go")
+    async with Runtime(memory=memory) as rt:
+        listed = await memory.approvals(run=paused.run_id, status="pending")
+        async with rt.stream(asker, Resume(paused.run_id)) as events:
+            seen = [event async for event in events]
+
+    assert [each.approval for each in seen if isinstance(each, ApprovalAsked)] == [listed[0].id]
+    assert [each.status for each in seen if isinstance(each, RunEnded)] == ["paused"]
