@@ -181,12 +181,23 @@ class InProcessCache:
 
 @attrs.define(eq=False)
 class _Run:
-    """A run, its journal and its signals; `size` is the bytes of its entries and signals."""
+    """A run, its journal and its signals; `size` is the bytes of its entries and signals.
+
+    `record` may be behind in the number of entries and the time of the last change: a copy for each step of a workflow
+    would take longer than the rest of the step. `read` returns the record as it is now.
+    """
 
     record: RunRecord
     entries: list[Entry]
     size: int = 0
+    changed_at: float = 0.0
     signals: list[Signal] = attrs.Factory(list)
+
+    def read(self) -> RunRecord:
+        """Return the record with the present number of entries and time of change."""
+        if self.record.entries != len(self.entries) or self.record.updated_at != self.changed_at:
+            self.record = attrs.evolve(self.record, entries=len(self.entries), updated_at=self.changed_at)
+        return self.record
 
 
 class InProcessRuns:
@@ -195,8 +206,8 @@ class InProcessRuns:
     _clock: Callable[[], float]
 
     def __init__(self, bounds: MemoryBounds) -> None:
-        # The most recently changed are at the end.
-        self._runs: dict[str, _Run] = {}
+        # The most recently changed are at the end. A plain dict would search for its first key after many removals.
+        self._runs: OrderedDict[str, _Run] = OrderedDict()
         self._run_bytes = 0
         self._run_bounds = bounds
         self._forgets_runs = False
@@ -220,17 +231,19 @@ class InProcessRuns:
         if run.id in self._runs:
             raise run_taken(run.id)
         check_order(run.id, 0, entries)
-        self._make_room_for_run(_count_bytes(entries), runs=1)
-        record = attrs.evolve(new_record(run, self._clock()), entries=len(entries))
-        self._runs[run.id] = _Run(record, list(entries), _count_bytes(entries))
-        self._run_bytes += _count_bytes(entries)
+        size = _count_bytes(entries)
+        self._make_room_for_run(size, runs=1)
+        record = new_record(run, self._clock())
+        self._runs[run.id] = _Run(record, list(entries), size, record.updated_at)
+        self._run_bytes += size
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
         """See `RunStore.write_run`."""
         stored = self._run_owned_by(run, owner)
         check_order(run, len(stored.entries), entries)
-        self._make_room_for_run(_count_bytes(entries))
-        self._write(stored, entries)
+        size = _count_bytes(entries)
+        self._make_room_for_run(size)
+        self._add(stored, entries, size)
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
         """See `RunStore.change_run`."""
@@ -241,7 +254,8 @@ class InProcessRuns:
             known = self._approvals.get(approval.id)
             if known is not None and known.run != run:
                 raise approval_of_another(known, run)
-        self._make_room_for_run(_count_bytes(change.entries))
+        size = _count_bytes(change.entries)
+        self._make_room_for_run(size)
         if (more := change.append) is not None:
             version = await self.append(
                 more.session, more.messages, version=more.version, user=more.user, data=more.data, agent=more.agent
@@ -252,14 +266,9 @@ class InProcessRuns:
             made = attrs.evolve(approval, run=run, created_at=approval.created_at or now)
             # An approval that is stored again keeps the decision made in between.
             self._approvals.setdefault(approval.id, made)
-        self._write(
-            stored,
-            change.entries,
-            status=change.status,
-            content=change.content,
-            error=change.error,
-            code=change.code,
-            owner=None,
+        self._add(stored, change.entries, size)
+        self._change(
+            stored, status=change.status, content=change.content, error=change.error, code=change.code, owner=None
         )
         return version
 
@@ -267,13 +276,13 @@ class InProcessRuns:
         """See `RunStore.claim_run`."""
         stored = self._run(run)
         check_claim(run, stored.record.status, stored.record.owner, held_by)
-        self._write(stored, (), status="running", owner=owner, error=None, code=None, cancel_requested=False)
-        return stored.record
+        self._change(stored, status="running", owner=owner, error=None, code=None, cancel_requested=False)
+        return stored.read()
 
     async def load_run(self, run: str) -> tuple[RunRecord, list[Entry]]:
         """See `RunStore.load_run`."""
         stored = self._run(run)
-        return stored.record, list(stored.entries)
+        return stored.read(), list(stored.entries)
 
     async def runs(
         self,
@@ -287,7 +296,7 @@ class InProcessRuns:
         """See `RunStore.runs`."""
         found = (
             record
-            for record in (stored.record for stored in reversed(self._runs.values()))
+            for record in (stored.read() for stored in reversed(self._runs.values()))
             if (status is None or record.status == status)
             and (session is None or record.session == session)
             and ((user is None and not unowned) or record.user == user)
@@ -301,7 +310,7 @@ class InProcessRuns:
             return False
         # Nobody is there to cancel a run without an owner, so it is over at once.
         ended: dict[str, Any] = {"status": "cancelled"} if stored.record.owner is None else {}
-        self._write(stored, (), cancel_requested=True, **ended)
+        self._change(stored, cancel_requested=True, **ended)
         return True
 
     async def cancels(self, runs: Sequence[str]) -> set[str]:
@@ -369,18 +378,17 @@ class InProcessRuns:
         if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
             return
         bound = f"{bounds.runs:,} stored runs, {bounds.size // MEBIBYTE:,} MiB of journals"
-        # The least recently changed first: `_write` moves each changed run to the end.
-        for run in [each for each, stored in self._runs.items() if stored.record.status in OVER]:
-            if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
-                break
-            self._run_bytes -= self._runs.pop(run).size
-            for approval in [each for each in self._approvals.values() if each.run == run]:
+        while len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
+            # The least recently changed first: `_add` and `_change` move each changed run to the end.
+            over = next((run for run, stored in self._runs.items() if stored.record.status in OVER), None)
+            if over is None:
+                raise no_room("another step of a run", f"{bound}, and none of these is over")
+            self._run_bytes -= self._runs.pop(over).size
+            for approval in [each for each in self._approvals.values() if each.run == over]:
                 del self._approvals[approval.id]
             if not self._forgets_runs:
                 self._forgets_runs = True
                 warn_of_forgetting("those that are over and were changed longest ago", bound)
-        if len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
-            raise no_room("another step of a run", f"{bound}, and none of these is over")
 
     def _run(self, run: str) -> _Run:
         stored = self._runs.get(run)
@@ -393,15 +401,21 @@ class InProcessRuns:
         check_owner(run, stored.record.owner, owner)
         return stored
 
-    def _write(self, stored: _Run, entries: Sequence[Entry], **changes: Any) -> None:
-        """Add the entries and change the record, and move the run to the end of the order of changes."""
-        check_order(stored.record.id, len(stored.entries), entries)
-        stored.entries.extend(entries)
-        stored.size += _count_bytes(entries)
-        self._run_bytes += _count_bytes(entries)
-        count = len(stored.entries)
-        stored.record = attrs.evolve(stored.record, entries=count, updated_at=self._clock(), **changes)
-        self._runs[stored.record.id] = self._runs.pop(stored.record.id)
+    def _add(self, stored: _Run, entries: Sequence[Entry], size: int) -> None:
+        """Add entries of `size` bytes, and move the run to the end of the order of changes."""
+        stored.entries += entries
+        stored.size += size
+        self._run_bytes += size
+        stored.changed_at = self._clock()
+        self._runs.move_to_end(stored.record.id)
+
+    def _change(self, stored: _Run, **changes: Any) -> None:
+        """Change the record, and move the run to the end of the order of changes."""
+        stored.changed_at = self._clock()
+        stored.record = attrs.evolve(
+            stored.record, entries=len(stored.entries), updated_at=stored.changed_at, **changes
+        )
+        self._runs.move_to_end(stored.record.id)
 
 
 def _count_bytes(entries: Sequence[Entry]) -> int:
