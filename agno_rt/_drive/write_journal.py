@@ -41,12 +41,34 @@ from agno_rt.run_store import Appending, Approval, RunChange, RunConflict, RunRe
 if TYPE_CHECKING:
     from agno_rt._drive.inbox import Inbox  # few runs are sent anything
 
-__all__ = ["END_SECONDS", "Journal"]
+__all__ = ["END_SECONDS", "Journal", "Turn"]
 
 T = TypeVar("T")
 
 END_SECONDS = 5.0
 """Seconds to store the end of a run that is being cancelled."""
+
+
+class Turn:
+    """One write to a journal at a time. Taking a free turn is not a pass of trio's scheduler, as taking a lock is.
+
+    A pass costs more than a write to memory. Whoever drives the run lets others run often enough.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = trio.Lock()
+
+    async def __aenter__(self) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._lock.locked():
+            await self._lock.acquire()
+        else:
+            self._lock.acquire_nowait()
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._lock.release()
 
 
 class Journal(msgspec.Struct, eq=False):
@@ -71,7 +93,7 @@ class Journal(msgspec.Struct, eq=False):
     begun: bool = False
     let_go: bool = False
     state: Callable[[], bytes] | None = None
-    turn: trio.Lock = msgspec.field(default_factory=trio.Lock)
+    turn: Turn = msgspec.field(default_factory=Turn)
     output: msgspec.Raw = NO_STATE
     again: tuple[str, ...] = ()
     forced: bool = False
@@ -142,7 +164,8 @@ class Journal(msgspec.Struct, eq=False):
     async def add(self, *bodies: StepBegun | StepEnded) -> None:
         """Store beginnings and ends of a workflow's steps, all or none."""
         async with self.turn:
-            entries = [encode_entry(seq, body, time.time()) for seq, body in enumerate(bodies, self.seq)]
+            now = time.time()
+            entries = [encode_entry(seq, body, now) for seq, body in enumerate(bodies, self.seq)]
             await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
             self.seq += len(entries)
 

@@ -11,6 +11,7 @@ from typing import Any, Never, TypeVar
 
 import attrs
 import msgspec
+import trio
 
 from agno_rt import events
 from agno_rt._decide.budget import budget_of
@@ -20,6 +21,7 @@ from agno_rt._decide.flow_paths import Place, PlaceCounter
 from agno_rt._decide.input import as_messages
 from agno_rt._decide.journal import StepEnded
 from agno_rt._decide.turns import Turns
+from agno_rt._drive.fairness import begin_share, use_share
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
@@ -123,13 +125,24 @@ class LiveFlow(Flow):
     async def call_step(
         self, scope: Scope, step: StepFunction[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Call a step's function, or return its recorded value."""
-        place, began = self.take_place(scope, step.name), time.time()
+        """Call a step's function, or return its recorded value. The task yields after its share of such steps."""
+        place, task, began = self.take_place(scope, step.name), scope.task, time.monotonic()
         if self.waits.is_stopping:
             await self.waits.wait_for_stop(scope)
+        share = begin_share(task)
+        try:
+            return await self._take_step(step, place, args, kwargs)
+        finally:
+            if task.custom_sleep_data is share and use_share(task, share, began):
+                await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _take_step(
+        self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Call the function of the step at the place, or return its recorded value."""
         if not self.record.is_stored:
             return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
-        digest = digest_of(args, kwargs)
+        digest, began = digest_of(args, kwargs), time.time()
         if (done := self._find(place, digest)) is not None:
             return step.read(bytes(done.value))
         if not step.options.idempotent:
@@ -282,7 +295,8 @@ class LiveFlow(Flow):
     def take_place(self, scope: Scope, name: str) -> Place:
         """Return the place of the next use of the name in the scope. Raises `JournalMismatch`."""
         place = scope.take(name)
-        self.record.check_place(place)
+        if not self.record.is_new:
+            self.record.check_place(place)
         return place
 
     def _scope(self, what: str) -> Scope:
@@ -296,6 +310,10 @@ class LiveFlow(Flow):
 
     def _find(self, place: Place, digest: str) -> StepEnded | None:
         """Return the recorded end of the step, if any, and count the usage. Raises a recorded failure."""
+        if self.record.is_new:
+            if (scope := SCOPE.get()).overdue is not None:
+                raise scope.overdue
+            return None
         try:
             done = self.record.find(place, digest)
         except AgnoError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -69,9 +69,15 @@ class FlowRecord:
             raise UsageError(f"{what} needs a stored run", hint=hint)
         return self._journal
 
+    @property
+    def is_new(self) -> bool:
+        """True if no earlier process took any step."""
+        return self._replay.is_empty
+
     def check_place(self, place: Place) -> None:
         """Raise `JournalMismatch` if the journal has another name at the place."""
-        self._replay.check_place(place)
+        if not self._replay.is_empty:
+            self._replay.check_place(place)
 
     def has_change(self, scope: str, number: int, name: str) -> bool:
         """Return True if code marked by the change may run at the place."""
@@ -79,6 +85,8 @@ class FlowRecord:
 
     def find(self, place: Place, digest: str) -> StepEnded | None:
         """Return the ended step at the place, or None for a new one. Raises `JournalMismatch`, and a stored failure."""
+        if self._replay.is_empty:
+            return None
         found = self._replay.find(place, digest)
         if found is not None and found.error is not None:
             error = read_error(found.error)
@@ -136,9 +144,9 @@ class FlowRecord:
         if self._journal is not None:
             self._late.append(StepEnded(place.path, place.trail, error=store_error(error)))
 
-    async def _add(self, journal: Journal, body: StepBegun | StepEnded) -> None:
+    def _add(self, journal: Journal, body: StepBegun | StepEnded) -> Awaitable[None]:
         late, self._late = self._late, []
-        await journal.add(*late, body)
+        return journal.add(*late, body)
 
     def note_end(self, exc: BaseException) -> None:
         """Note the failures behind the end of the run: a resumed run takes only the failed steps again."""

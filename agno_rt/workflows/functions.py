@@ -91,7 +91,7 @@ class StepFunction(Generic[P, T]):
     def encode(self, value: Any) -> bytes:
         """Return the value as JSON. Raises `UsageError` for a value that JSON cannot carry."""
         try:
-            return msgspec.json.encode(value, enc_hook=_encode_part)
+            return _ENCODER.encode(value)
         except (TypeError, ValueError, RecursionError) as exc:
             hint = "Let it return a value that JSON can carry, and annotate the type: -> list[Price]."
             raise UsageError(f"step {self.name!r} returned what cannot be stored: {named(exc)}", hint=hint) from exc
@@ -107,6 +107,9 @@ class StepFunction(Generic[P, T]):
 
 def _encode_part(value: Any) -> Any:
     return plain_value(value, round_trip=True)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_encode_part)
 
 
 def _reader_of(function: Callable[..., Any], name: str) -> Callable[[bytes], Any]:
