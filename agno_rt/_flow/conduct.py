@@ -77,8 +77,7 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
 async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
     """Return the answer of the runnable's `conduct`; None if the flow paused. Raises one bare error."""
     try:
-        with flow.opened():
-            return await job.resolved.conduct(flow, job.input)
+        return await flow.carry_out(job.resolved.conduct, job.input)
     except BaseException as exc:
         flow.record.note_end(exc)
         bare = cause(exc)  # the runnable's own nurseries put a single failure into a group

@@ -72,13 +72,15 @@ class LiveFlow(Flow):
         self.signals = Signals(job.run_id, self.record, self.waits)
         self._counts_budget = counts_budget
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Make the present task the flow's main branch for the block. A pause of the flow ends the block."""
+    async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T | None:
+        """Call `conduct` with the present task as the flow's main branch. Return None if the flow paused."""
         token = SCOPE.set(Scope(self, PlaceCounter()))
         try:
+            if not self.record.is_stored:
+                return await conduct(self, input)  # only a stored flow pauses
             with self.waits.scope:
-                yield
+                return await conduct(self, input)
+            return None
         finally:
             SCOPE.reset(token)
 

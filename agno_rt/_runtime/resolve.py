@@ -106,6 +106,8 @@ class Resolver:
         self._fitting: tuple[MemoryPolicy, ModelSettings, Limits | None] = PLAIN_MEMORY, NO_SETTINGS, None
         self._last = _NOBODY
         self._resolution = _NOTHING
+        self._last_flow: tuple[Any, Any, Any] = None, None, None
+        self._flow_resolution = _NO_FLOW
 
     def resolve(self, runnable: Runnable) -> Resolved:
         """Return the resolved parts of the runnable. Raises `UsageError` or `PluginError`."""
@@ -182,11 +184,23 @@ class Resolver:
         """Forget all made things, and return the closable ones. A later run makes them anew."""
         made = [*self.models.values(), self.workers.processes]
         self.models, self.workers.processes, self._last, self._resolution = {}, None, _NOBODY, _NOTHING
+        self._last_flow, self._flow_resolution = (None, None, None), _NO_FLOW
         self._bound.clear()
         self._wrappers.clear()
         return made
 
     def _resolve_flow(self, runnable: Runnable) -> Resolved:
+        last, limits, memory = self._last_flow
+        if runnable is last and runnable.limits is limits and runnable.memory is memory:
+            return self._flow_resolution
+        resolved = self._resolve_new_flow(runnable)
+        # Parts, and values in dicts, may change and stay the same objects.
+        if not runnable.parts() and not any(isinstance(each, Mapping) for each in (runnable.limits, runnable.memory)):
+            self._last_flow = runnable, runnable.limits, runnable.memory
+            self._flow_resolution = resolved
+        return resolved
+
+    def _resolve_new_flow(self, runnable: Runnable) -> Resolved:
         # Agents alone need neither flows nor teams.
         from agno_rt._flow.conduct import ResolvedFlow, conduct
         from agno_rt._runtime.prepare_team import prepare_team
@@ -458,6 +472,7 @@ def _has_dict(agent: Agent) -> bool:
 _ENTRY = (Tool, Toolkit, str)
 _NOBODY = Agent(cast(Any, object()))
 _NOTHING = cast(ResolvedAgent, None)
+_NO_FLOW = cast(Resolved, None)
 _NO_TOOLS = _Toolset({}, {})
 _NO_TOOLKITS: Mapping[Toolkit, str] = {}
 

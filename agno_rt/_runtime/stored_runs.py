@@ -97,13 +97,16 @@ class StoredRuns:
         self._paying = trio.Lock()
         self._watching: trio.CancelScope | None = None
         self._closing = False
+        self._known_store: RunStore | None = None
         _IN_PROCESS[runtime_of(self._owner)] = self
 
     @property
     def _store(self) -> RunStore:
         """The memory backend as a store of runs. Raises `UsageError` if the backend cannot store runs."""
         memory = self._memory()
-        if isinstance(memory, RunStore):
+        # Compared with the last one, because Python looks for each method of a protocol anew: a tenth of a short run.
+        if memory is self._known_store or isinstance(memory, RunStore):
+            self._known_store = memory
             return memory
         hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
         raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)

@@ -183,21 +183,24 @@ class InProcessCache:
 class _Run:
     """A run, its journal and its signals; `size` is the bytes of its entries and signals.
 
-    `record` may be behind in the number of entries and the time of the last change: a copy for each step of a workflow
-    would take longer than the rest of the step. `read` returns the record as it is now.
+    `owner` and `status` are the record's. `first` is the record as it was, to which `changes` are yet to be applied: a
+    copy for each step of a workflow would take longer than the rest of the step. `read` returns the present record.
     """
 
-    record: RunRecord
+    first: RunRecord
     entries: list[Entry]
+    owner: str | None
+    status: RunStatus
     size: int = 0
-    changed_at: float = 0.0
+    changes: dict[str, Any] = attrs.Factory(dict)
     signals: list[Signal] = attrs.Factory(list)
 
     def read(self) -> RunRecord:
-        """Return the record with the present number of entries and time of change."""
-        if self.record.entries != len(self.entries) or self.record.updated_at != self.changed_at:
-            self.record = attrs.evolve(self.record, entries=len(self.entries), updated_at=self.changed_at)
-        return self.record
+        """Return the present record."""
+        if self.changes:
+            self.first = attrs.evolve(self.first, entries=len(self.entries), **self.changes)
+            self.changes = {}
+        return self.first
 
 
 class InProcessRuns:
@@ -233,8 +236,8 @@ class InProcessRuns:
         check_order(run.id, 0, entries)
         size = _count_bytes(entries)
         self._make_room_for_run(size, runs=1)
-        record = new_record(run, self._clock())
-        self._runs[run.id] = _Run(record, list(entries), size, record.updated_at)
+        record = new_record(run, self._clock(), len(entries))
+        self._runs[run.id] = _Run(record, list(entries), record.owner, record.status, size)
         self._run_bytes += size
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
@@ -275,7 +278,7 @@ class InProcessRuns:
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
         """See `RunStore.claim_run`."""
         stored = self._run(run)
-        check_claim(run, stored.record.status, stored.record.owner, held_by)
+        check_claim(run, stored.status, stored.owner, held_by)
         self._change(stored, status="running", owner=owner, error=None, code=None, cancel_requested=False)
         return stored.read()
 
@@ -306,26 +309,26 @@ class InProcessRuns:
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""
         stored = self._run(run)
-        if stored.record.status in OVER:
+        if stored.status in OVER:
             return False
         # Nobody is there to cancel a run without an owner, so it is over at once.
-        ended: dict[str, Any] = {"status": "cancelled"} if stored.record.owner is None else {}
+        ended: dict[str, Any] = {"status": "cancelled"} if stored.owner is None else {}
         self._change(stored, cancel_requested=True, **ended)
         return True
 
     async def cancels(self, runs: Sequence[str]) -> set[str]:
         """See `RunStore.cancels`."""
-        return {run for run in runs if run in self._runs and self._runs[run].record.cancel_requested}
+        return {run for run in runs if run in self._runs and self._runs[run].read().cancel_requested}
 
     async def send_signal(self, run: str, name: str, value: bytes) -> RunStatus:
         """See `SignalStore.send_signal`."""
         stored = self._run(run)
-        check_signalled(run, stored.record.status, name)
+        check_signalled(run, stored.status, name)
         self._make_room_for_run(len(value))
         stored.signals.append(Signal(run, len(stored.signals) + 1, name, value, self._clock()))
         stored.size += len(value)
         self._run_bytes += len(value)
-        return stored.record.status
+        return stored.status
 
     async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
         """See `SignalStore.signals`."""
@@ -360,7 +363,7 @@ class InProcessRuns:
         found = [
             as_read(each, now)
             for each in self._approvals.values()
-            if (run is None or each.run == run) and (anyone or self._runs[each.run].record.user == user)
+            if (run is None or each.run == run) and (anyone or self._runs[each.run].first.user == user)
         ]
         return [each for each in found if status is None or each.status == status][:limit]
 
@@ -380,7 +383,7 @@ class InProcessRuns:
         bound = f"{bounds.runs:,} stored runs, {bounds.size // MEBIBYTE:,} MiB of journals"
         while len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
             # The least recently changed first: `_add` and `_change` move each changed run to the end.
-            over = next((run for run, stored in self._runs.items() if stored.record.status in OVER), None)
+            over = next((run for run, stored in self._runs.items() if stored.status in OVER), None)
             if over is None:
                 raise no_room("another step of a run", f"{bound}, and none of these is over")
             self._run_bytes -= self._runs.pop(over).size
@@ -398,7 +401,7 @@ class InProcessRuns:
 
     def _run_owned_by(self, run: str, owner: str) -> _Run:
         stored = self._run(run)
-        check_owner(run, stored.record.owner, owner)
+        check_owner(run, stored.owner, owner)
         return stored
 
     def _add(self, stored: _Run, entries: Sequence[Entry], size: int) -> None:
@@ -406,16 +409,14 @@ class InProcessRuns:
         stored.entries += entries
         stored.size += size
         self._run_bytes += size
-        stored.changed_at = self._clock()
-        self._runs.move_to_end(stored.record.id)
+        stored.changes["updated_at"] = self._clock()
+        self._runs.move_to_end(stored.first.id)
 
     def _change(self, stored: _Run, **changes: Any) -> None:
         """Change the record, and move the run to the end of the order of changes."""
-        stored.changed_at = self._clock()
-        stored.record = attrs.evolve(
-            stored.record, entries=len(stored.entries), updated_at=stored.changed_at, **changes
-        )
-        self._runs.move_to_end(stored.record.id)
+        stored.owner, stored.status = changes.get("owner", stored.owner), changes.get("status", stored.status)
+        stored.changes.update(changes, updated_at=self._clock())
+        self._runs.move_to_end(stored.first.id)
 
 
 def _count_bytes(entries: Sequence[Entry]) -> int:
