@@ -50,25 +50,29 @@ END_SECONDS = 5.0
 
 
 class Turn:
-    """One write to a journal at a time. Taking a free turn is not a pass of trio's scheduler, as taking a lock is.
+    """A lock for one write at a time. Taking a free turn is not a pass of trio's scheduler, as with `trio.Lock`.
 
     A pass costs more than a write to memory. Whoever drives the run lets others run often enough.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_is_taken", "_waiting")
 
     def __init__(self) -> None:
-        self._lock = trio.Lock()
+        self._is_taken = False
+        self._waiting = trio.lowlevel.ParkingLot()
 
     async def __aenter__(self) -> None:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self._lock.locked():
-            await self._lock.acquire()
+        if self._is_taken:
+            await self._waiting.park()  # whoever ends the turn hands it over
         else:
-            self._lock.acquire_nowait()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._is_taken = True
 
     async def __aexit__(self, *exc: object) -> None:
-        self._lock.release()
+        if self._waiting:
+            self._waiting.unpark()
+        else:
+            self._is_taken = False
 
 
 class Journal(msgspec.Struct, eq=False):

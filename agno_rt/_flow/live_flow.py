@@ -143,7 +143,7 @@ class LiveFlow(Flow):
     ) -> Any:
         """Call the function of the step at the place, or return its recorded value."""
         if not self.record.is_stored:
-            return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
+            return await self._announce_step(step, place, args, kwargs)
         digest, began = digest_of(args, kwargs), time.time()
         if (done := self._find(place, digest)) is not None:
             return step.read(bytes(done.value))
@@ -152,8 +152,7 @@ class LiveFlow(Flow):
                 raise _uncertain_error(place, self.run_id)
             await self.record.begin(place, digest)
         try:
-            call = functools.partial(self._call_step_function, step, place, args, kwargs)
-            value = step.encode(await self._announce(place, call))
+            value = step.encode(await self._announce_step(step, place, args, kwargs))
         except AgnoError as exc:
             await self.record.fail(place, digest, exc, began=began)
             raise
@@ -367,6 +366,14 @@ class LiveFlow(Flow):
 
     async def _store(self, place: Place, value: Any) -> None:
         await self.record.end(place, "", msgspec.json.encode(value), began=time.time())
+
+    def _announce_step(
+        self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Awaitable[Any]:
+        """Call the step's function between its events, if anybody listens."""
+        if self._job.emitter is None:
+            return self._call_step_function(step, place, args, kwargs)
+        return self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
 
     async def _call_step_function(
         self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]

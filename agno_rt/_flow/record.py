@@ -23,23 +23,23 @@ _NOTHING_YET = FlowReplay()
 
 
 class FlowRecord:
-    """The recorded steps of one run. Without a journal nothing is recorded, and each step is new."""
+    """The recorded steps of one run. Without a journal nothing is recorded, and each step is new.
 
-    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay")
+    `is_stored` is set if the run has a journal, `is_new` if no earlier process took any step.
+    """
+
+    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay", "is_new", "is_stored")
 
     def __init__(self, job: Job[Any]) -> None:
         self._journal: Journal | None = job.journal
         replay = None if job.journal is None else job.journal.replay
         self._replay = _NOTHING_YET if replay is None else FlowReplay(replay.steps)
+        self.is_stored = job.journal is not None
+        self.is_new = self._replay.is_empty
         self._failures: list[tuple[AgnoError, str]] = []
         self._related: list[tuple[BaseException, BaseException]] = []
         # Ends of blocks, to be stored together with the next step: no step after a block may be stored without it.
         self._late: list[StepEnded] = []
-
-    @property
-    def is_stored(self) -> bool:
-        """True if the run has a journal."""
-        return self._journal is not None
 
     @property
     def is_resumed(self) -> bool:
@@ -69,14 +69,9 @@ class FlowRecord:
             raise UsageError(f"{what} needs a stored run", hint=hint)
         return self._journal
 
-    @property
-    def is_new(self) -> bool:
-        """True if no earlier process took any step."""
-        return self._replay.is_empty
-
     def check_place(self, place: Place) -> None:
         """Raise `JournalMismatch` if the journal has another name at the place."""
-        if not self._replay.is_empty:
+        if not self.is_new:
             self._replay.check_place(place)
 
     def has_change(self, scope: str, number: int, name: str) -> bool:
@@ -85,7 +80,7 @@ class FlowRecord:
 
     def find(self, place: Place, digest: str) -> StepEnded | None:
         """Return the ended step at the place, or None for a new one. Raises `JournalMismatch`, and a stored failure."""
-        if self._replay.is_empty:
+        if self.is_new:
             return None
         found = self._replay.find(place, digest)
         if found is not None and found.error is not None:

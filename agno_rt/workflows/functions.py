@@ -81,7 +81,7 @@ class StepFunction(Generic[P, T]):
         scope = SCOPE.get()
         if scope is None:
             return self.function(*args, **kwargs)
-        called: T = scope.call_step(self, args, kwargs)
+        called: T = scope.flow.call_step(scope, self, args, kwargs)
         return called
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
