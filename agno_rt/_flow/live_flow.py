@@ -98,9 +98,20 @@ class LiveFlow(Flow):
         self, runnable: Runnable[Any, OutputT], input: Any, *, session: str | None = None, name: str | None = None
     ) -> RunResult[OutputT]:
         """See `Flow.run`."""
-        name = name or str(getattr(runnable, "name", "") or getattr(runnable, "kind", "run"))
-        scope = self._scope(name)
-        place = self.take_place(scope, name)
+        name = name or _name_run(runnable)
+        return await self.run_in(self._scope(name), runnable, input, session=session, name=name)
+
+    async def run_in(
+        self,
+        scope: Scope,
+        runnable: Runnable[Any, OutputT],
+        input: Any,
+        *,
+        session: str | None = None,
+        name: str | None = None,
+    ) -> RunResult[OutputT]:
+        """Run the runnable as `run` does, in the branch of the scope, which is the present task."""
+        place = self.take_place(scope, name or _name_run(runnable))
         given = input_for_run(input)
         if self.waits.is_stopping:
             await self.waits.wait_for_stop(scope)
@@ -108,7 +119,7 @@ class LiveFlow(Flow):
             return await self._run(scope, runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
         child, began = child_id(self.run_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
-        done = self._find(place, digest)
+        done = self._find(place, digest, scope)
         if done is not None:
             return self._read_result(runnable, done)
         asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
@@ -309,10 +320,12 @@ class LiveFlow(Flow):
         scope.check_task(what)
         return scope
 
-    def _find(self, place: Place, digest: str) -> StepEnded | None:
+    def _find(self, place: Place, digest: str, scope: Scope | None = None) -> StepEnded | None:
         """Return the recorded end of the step, if any, and count the usage. Raises a recorded failure."""
+        if scope is None:
+            scope = SCOPE.get()
         if self.record.is_new:
-            if (scope := SCOPE.get()).overdue is not None:
+            if scope.overdue is not None:
                 raise scope.overdue
             return None
         try:
@@ -322,7 +335,7 @@ class LiveFlow(Flow):
             raise
         if done is not None:
             self._spend(done.usage or NO_USAGE)
-        elif (scope := SCOPE.get()).overdue is not None:
+        elif scope.overdue is not None:
             raise scope.overdue
         return done
 
@@ -401,7 +414,8 @@ class LiveFlow(Flow):
             raise
         finally:
             SCOPE.reset(token)
-        turns.usage = turns.usage + result.usage
+        if result.usage is not NO_USAGE:
+            turns.usage = turns.usage + result.usage
         return result
 
     def _write_output(self, result: RunResult[Any]) -> bytes:
@@ -427,6 +441,10 @@ class LiveFlow(Flow):
 
 def _encode_part(value: Any) -> Any:
     return plain_value(value, round_trip=True)
+
+
+def _name_run(runnable: Any) -> str:
+    return str(getattr(runnable, "name", "") or getattr(runnable, "kind", "run"))
 
 
 def _uncertain_error(place: Place, run: str) -> StepUncertain:

@@ -216,7 +216,7 @@ class Resolver:
             check_run_limits(limits)
         memory = memory_of(runnable.memory)
         check_values(memory, NO_SETTINGS, None)
-        pauses = any(isinstance(part, Agent) and self._may_pause(part) for part in list_parts(runnable))
+        pauses = any(type(part) is Agent and part.tools and self._may_pause(part) for part in list_parts(runnable))
         return ResolvedFlow(
             conduct,
             limits or self._limits,
@@ -236,7 +236,7 @@ class Resolver:
     def _may_pause(self, agent: Agent) -> bool:
         """Return whether a tool of the agent may wait for a person; toolkits that are not open may have such tools."""
         try:
-            return bool(agent.tools) and self._find_toolset(agent.tools).pauses
+            return self._find_toolset(agent.tools).pauses
         except ToolkitsClosed:
             return True
 

@@ -97,7 +97,7 @@ class StoredRuns:
         self._paying = trio.Lock()
         self._watching: trio.CancelScope | None = None
         self._closing = False
-        self._known_store: RunStore | None = None
+        self._known_store: tuple[MemoryBackend, RunStore] | None = None
         _IN_PROCESS[runtime_of(self._owner)] = self
 
     @property
@@ -105,11 +105,11 @@ class StoredRuns:
         """The memory backend as a store of runs. Raises `UsageError` if the backend cannot store runs."""
         memory = self._memory()
         # Compared with the last one, because Python looks for each method of a protocol anew: a tenth of a short run.
-        if memory is self._known_store or isinstance(memory, RunStore):
-            self._known_store = memory
-            return memory
-        hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
-        raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
+        if self._known_store is None or self._known_store[0] is not memory:
+            if not isinstance(memory, RunStore):
+                raise _no_store_error(memory)
+            self._known_store = memory, memory
+        return self._known_store[1]
 
     def add(self, runnables: Iterable[Runnable]) -> None:
         """Make runnables known by their names, in place of earlier ones of the same names."""
@@ -447,6 +447,11 @@ def _encode_value(value: Any, *, needed: bool) -> str | None:
         return msgspec.json.encode(value, enc_hook=plain_value).decode()
     except (TypeError, ValueError) as exc:
         raise UsageError(f"the given value cannot be stored: {exc}", hint="Give a value that JSON can carry.") from exc
+
+
+def _no_store_error(memory: MemoryBackend) -> UsageError:
+    hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+    return UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
 
 
 def _fork_record(record: RunRecord) -> RunRecord:

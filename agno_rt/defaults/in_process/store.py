@@ -179,28 +179,36 @@ class InProcessCache:
         return 1
 
 
-@attrs.define(eq=False)
 class _Run:
     """A run, its journal and its signals; `size` is the bytes of its entries and signals.
 
-    `owner` and `status` are the record's. `first` is the record as it was, to which `changes` are yet to be applied: a
-    copy for each step of a workflow would take longer than the rest of the step. `read` returns the present record.
+    `owner` and `status` are the record's. Other changes are applied when somebody reads the record: a copy of the
+    record for each step of a workflow would take longer than the rest of the step.
     """
 
-    first: RunRecord
-    entries: list[Entry]
-    owner: str | None
-    status: RunStatus
-    size: int = 0
-    changes: dict[str, Any] = attrs.Factory(dict)
-    signals: list[Signal] = attrs.Factory(list)
+    __slots__ = ("_record", "changes", "entries", "id", "owner", "signals", "size", "status")
 
-    def read(self) -> RunRecord:
-        """Return the present record."""
+    changes: dict[str, Any]
+    _record: RunRecord
+
+    def __init__(self, record: RunRecord, entries: list[Entry], size: int) -> None:
+        self.id = record.id
+        self.entries = entries
+        self.size = size
+        self.signals: list[Signal] = []
+        self.record = record
+
+    @property
+    def record(self) -> RunRecord:
+        """The record as it is now."""
         if self.changes:
-            self.first = attrs.evolve(self.first, entries=len(self.entries), **self.changes)
+            self._record = attrs.evolve(self._record, entries=len(self.entries), **self.changes)
             self.changes = {}
-        return self.first
+        return self._record
+
+    @record.setter
+    def record(self, record: RunRecord) -> None:
+        self._record, self.owner, self.status, self.changes = record, record.owner, record.status, {}
 
 
 class InProcessRuns:
@@ -237,7 +245,7 @@ class InProcessRuns:
         size = _count_bytes(entries)
         self._make_room_for_run(size, runs=1)
         record = new_record(run, self._clock(), len(entries))
-        self._runs[run.id] = _Run(record, list(entries), record.owner, record.status, size)
+        self._runs[run.id] = _Run(record, list(entries), size)
         self._run_bytes += size
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
@@ -280,12 +288,12 @@ class InProcessRuns:
         stored = self._run(run)
         check_claim(run, stored.status, stored.owner, held_by)
         self._change(stored, status="running", owner=owner, error=None, code=None, cancel_requested=False)
-        return stored.read()
+        return stored.record
 
     async def load_run(self, run: str) -> tuple[RunRecord, list[Entry]]:
         """See `RunStore.load_run`."""
         stored = self._run(run)
-        return stored.read(), list(stored.entries)
+        return stored.record, list(stored.entries)
 
     async def runs(
         self,
@@ -299,7 +307,7 @@ class InProcessRuns:
         """See `RunStore.runs`."""
         found = (
             record
-            for record in (stored.read() for stored in reversed(self._runs.values()))
+            for record in (stored.record for stored in reversed(self._runs.values()))
             if (status is None or record.status == status)
             and (session is None or record.session == session)
             and ((user is None and not unowned) or record.user == user)
@@ -318,7 +326,7 @@ class InProcessRuns:
 
     async def cancels(self, runs: Sequence[str]) -> set[str]:
         """See `RunStore.cancels`."""
-        return {run for run in runs if run in self._runs and self._runs[run].read().cancel_requested}
+        return {run for run in runs if run in self._runs and self._runs[run].record.cancel_requested}
 
     async def send_signal(self, run: str, name: str, value: bytes) -> RunStatus:
         """See `SignalStore.send_signal`."""
@@ -363,7 +371,7 @@ class InProcessRuns:
         found = [
             as_read(each, now)
             for each in self._approvals.values()
-            if (run is None or each.run == run) and (anyone or self._runs[each.run].first.user == user)
+            if (run is None or each.run == run) and (anyone or self._runs[each.run].record.user == user)
         ]
         return [each for each in found if status is None or each.status == status][:limit]
 
@@ -411,13 +419,13 @@ class InProcessRuns:
         stored.size += size
         self._run_bytes += size
         stored.changes["updated_at"] = self._clock()
-        self._runs.move_to_end(stored.first.id)
+        self._runs.move_to_end(stored.id)
 
     def _change(self, stored: _Run, **changes: Any) -> None:
         """Change the record, and move the run to the end of the order of changes."""
         stored.owner, stored.status = changes.get("owner", stored.owner), changes.get("status", stored.status)
         stored.changes.update(changes, updated_at=self._clock())
-        self._runs.move_to_end(stored.first.id)
+        self._runs.move_to_end(stored.id)
 
 
 def _count_bytes(entries: Sequence[Entry]) -> int:
