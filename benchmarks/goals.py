@@ -129,6 +129,7 @@ def goals() -> tuple[Goal, ...]:
         *_list_creation(),
         *_list_runs(),
         *_list_concurrency(),
+        *_list_flows(),
         *_list_not_built(),
         *_list_storage(),
         *_list_serving(),
@@ -234,9 +235,33 @@ def _list_concurrency() -> Iterator[Goal]:
     yield _make_at_most(row, "a token with nobody", 0.01, Value(token, ("nobody",)), unit="µs")
 
 
+def _list_flows() -> Iterator[Goal]:
+    row, hundred = "team", Value("team.Hundred.track_ratio_to_runs")
+    yield _make_at_most(row, "a broadcast of 100, against 100 runs at once", 1.3, hundred, unit="x")
+    yield _make_against(row, "team", "agno")
+
+    row, beside = "workflow", "workflow.Beside.track_ratio_to"
+    group = Value(f"{beside}_bare_nursery", ("unstored",))
+    yield _make_at_most(row, "100 steps at once, against a bare nursery of 100", 2.2, group, unit="x")
+    steps = Value("workflow.Workflow.track_checkpoints_a_run", ("10 steps", "stored"))
+    yield _make_at_most(row, "10 recorded steps, journal in memory", 8, steps, unit="checkpoints")
+    yield _make_against(row, "steps", "agno")
+    yield _make_against(row, "steps", "langgraph")
+    agents = Value(f"{beside}_simple_runs", ("unstored",))
+    yield _make_at_most(row, "10 agents one after another, against a simple run", 11, agents, unit="x")
+    replayed = Value("workflow.Long.track_milliseconds_replayed", ("memory",))
+    yield _make_at_most(row, "a journal of 1,000 steps, replayed", 50, replayed, unit="ms")
+    elsewhere = Value("workflow.Elsewhere.track_seconds_to_resumed")
+    yield _make_at_most(row, "from a pause to the end of the run in another process", 0.4, elsewhere, unit="s")
+
+    row = "durable workflow, on SQLite, fsync on"
+    durable = "workflow.Durable.track"
+    yield _make_at_most(row, "10 steps one after another", 10, Value(f"{durable}_milliseconds"), unit="ms")
+    yield _make_at_least(row, "steps of 100 at once", 15_000, Value(f"{durable}_steps_a_second"), unit="steps/s")
+    yield _make_against(row, "steps_durable", "dbos")
+
+
 def _list_not_built() -> Iterator[Goal]:
-    yield NotBuilt("team", "a broadcast of 100 takes at most 1.3 times as long as 100 runs at once")
-    yield NotBuilt("workflow", "10 recorded steps of plain functions take at most 8 checkpoints")
     yield NotBuilt("knowledge", "10,000 chunks, words and vectors together: p50 under 5 ms")
 
 
