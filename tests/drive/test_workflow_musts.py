@@ -1,4 +1,4 @@
-"""Promises of workflows as a whole: long journals, events in pairs, errors with paths, answers that nobody may forge."""
+"""Promises of workflows as a whole: long journals, events in pairs, errors with paths, answers that nobody forges."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_thousand_steps_in_a_file(tmp_path: Path) -> None:
 
     url = f"sqlite:///{tmp_path / 'runs.db'}?synchronous=normal"
     async with Runtime(memory=url) as rt:
-        with pytest.raises(StepFailed, match="^work#1001 failed") as failed:
+        with pytest.raises(StepFailed, match="work#1001 failed") as failed:
             await rt.run(thousand, "go")
         _, entries = await rt.memory.load_run(failed.value.result.run_id)  # type: ignore[attr-defined]
     stock = 1
@@ -108,6 +108,7 @@ def test_whatever_starts_ends(tree: Any, seed: int) -> None:
     async def scenario() -> None:
         runnable, seen = build_flow(tree), list[Any]()
         async with Runtime(observers=[seen.append]) as rt:
+            failures: list[StepFailed] = []
             try:
                 result = await rt.run(runnable, "go")
                 while result.status == "paused":
@@ -115,9 +116,11 @@ def test_whatever_starts_ends(tree: Any, seed: int) -> None:
                     await rt.answer(result.approvals[0].id, "yes")
                     result = await rt.resume(result.run_id, runnable)
             except StepFailed as error:
-                assert error.path.endswith("fail#1")
-                assert error.message == f"{error.path} failed: ValueError: broken"
+                failures.append(error)
         check_pairs(seen)
+        for error in failures:
+            assert error.path.rpartition("/")[2] == "fail#1"
+            assert error.message == f"{error.path} failed: ValueError: broken"
 
     run_schedules(scenario, 1, first=seed)
 
@@ -194,7 +197,7 @@ async def test_answers_cannot_be_forged() -> None:
 
 
 def test_teams_killed_at_every_write() -> None:
-    """A stored workflow of teams, killed after any write, ends with the same answer, and asks no finished member again."""
+    """Killed after any write, a stored workflow of teams ends with the same answer; no finished member works again."""
     asked: Counter[str] = Counter()
 
     def build() -> Workflow:
