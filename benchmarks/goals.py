@@ -245,6 +245,7 @@ def _list_flows() -> Iterator[Goal]:
     yield _make_at_most(row, "100 steps at once, against a bare nursery of 100", 2.2, group, unit="x")
     steps = Value("workflow.Workflow.track_checkpoints_a_run", ("10 steps", "stored"))
     yield _make_at_most(row, "10 recorded steps, journal in memory", 8, steps, unit="checkpoints")
+    yield _make_against("workflow, nothing recorded", "steps_plain", "agno")
     yield _make_against(row, "steps", "agno")
     yield _make_against(row, "steps", "langgraph")
     agents = Value(f"{beside}_simple_runs", ("unstored",))

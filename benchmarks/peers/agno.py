@@ -166,7 +166,7 @@ def rows() -> dict[str, Row]:
         "tool": timed(lambda: calling().arun("hello")),
         "tool_history": in_session(CALLING, tools=[double]),
         "concurrent": concurrent(lambda: one.arun("hello")),
-        "steps": timed(lambda: chain.arun(input="go")),
+        "steps_plain": timed(lambda: chain.arun(input="go")),
         "branches": timed(lambda: fan.arun(input="go")),
         "team": timed(lambda: team.arun("hello")),
     }
@@ -205,7 +205,7 @@ if __name__ == "__main__":
             {
                 "versions": versions("agno"),
                 "import": "from agno.agent import Agent",
-                "notes": {"team": "with two calls of its leader's model", "steps": "its steps are not recorded"},
+                "notes": {"team": "with two calls of its leader's model", "branches": "its steps are not recorded"},
             },
             rows(),
             make=simple,

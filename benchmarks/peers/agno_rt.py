@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import attrs
 import msgspec
 import structlog
 import trio
@@ -168,6 +169,7 @@ def rows() -> dict[str, Row]:
         "tool_history": in_runtime(runs_of(caller, "session")),
         "memory_add": memory_add,
         "concurrent": in_runtime(concurrent),
+        "steps_plain": in_runtime(runs_of(attrs.evolve(take_steps, memory=MemoryPolicy()), None)),
         "steps": in_runtime(runs_of(take_steps, None)),
         "branches": in_runtime(runs_of(take_branches, None)),
         "team": in_runtime(runs_of(_make_team(), None)),
