@@ -3,6 +3,8 @@
 The check is a recorded step. Its reason goes to the agent with the next attempt.
 """
 
+from typing import Any
+
 from agno_rt import Agent, Workflow, run
 from agno_rt.testing import ScriptedModel
 from agno_rt.workflows import Goal, Judgement
@@ -17,7 +19,7 @@ coder = Agent(ScriptedModel(attempts), "coder", "Write a Python function `double
 
 def check(code: str) -> Judgement:
     """Run the tests. Do this in a sandbox for code of a real model."""
-    scope: dict = {}
+    scope: dict[str, Any] = {}
     try:
         exec(code, scope)
     except SyntaxError as error:

@@ -15,7 +15,7 @@ summariser = Agent(ScriptedModel([lambda request: request.messages[-1].text.spli
 
 def join(request: ModelRequest) -> str:
     """Join the summaries, as a model would."""
-    return "; ".join(each for each in request.messages[-1].content if not each.startswith("failed"))
+    return "; ".join(str(each) for each in request.messages[-1].content if not str(each).startswith("failed"))
 
 
 editor = Agent(ScriptedModel([join]), "editor", "Make one text of the summaries.")

@@ -118,9 +118,9 @@ def test_whatever_starts_ends(tree: Any, seed: int) -> None:
             except StepFailed as error:
                 failures.append(error)
         check_pairs(seen)
-        for error in failures:
-            assert error.path.rpartition("/")[2] == "fail#1"
-            assert error.message == f"{error.path} failed: ValueError: broken"
+        for failure in failures:
+            assert failure.path.rpartition("/")[2] == "fail#1"
+            assert failure.message == f"{failure.path} failed: ValueError: broken"
 
     run_schedules(scenario, 1, first=seed)
 
