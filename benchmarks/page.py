@@ -115,7 +115,10 @@ def write_reach(path: Path, sources: reach_table.Sources, rows: Sequence[str] = 
     short = reach_table.shortfalls(lines)
     if rows:
         old = read_between(path, "reach")
-        head = [old.splitlines()[0], f"The rows {', '.join(rows)} are of another day. {measured_on(sources.results)}"]
+        head = [
+            old.splitlines()[0],
+            f"These rows are of another day: {'; '.join(rows)}. {measured_on(sources.results)}",
+        ]
         places = {row: at for at, row in enumerate(dict.fromkeys(goal.row for goal in goals()))}
         kept = [each for each in reach_table.read_table(old) if each.row in places and each.row not in rows]
         shown = sorted([*kept, *lines], key=lambda each: places[each.row])
