@@ -119,7 +119,7 @@ WHY: dict[str, str] = {
         "and the run around; the team makes 8,000, for checks of its members, and for the answers as one text."
     ),
     "team: against Agno": (
-        "A member's run is a simple run among many, and in that row agno_rt is 11 times as fast. Agno's team also calls "
+        "A member's run is a simple run among many: in that row agno_rt is 11 times as fast. Agno's team also calls "
         "its leader's model twice. Other measurements on the same busy machine gave 10 and 16 times."
     ),
     "workflow: 10 recorded steps, journal in memory": (
