@@ -73,11 +73,9 @@ class LiveFlow(Flow):
         self._counts_budget = counts_budget
 
     async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T | None:
-        """Call `conduct` with the present task as the flow's main branch. Return None if the flow paused."""
+        """Call `conduct` with the present task as the flow's main branch. Return None if the flow paused or stopped."""
         token = SCOPE.set(Scope(self, PlaceCounter()))
         try:
-            if not self.record.is_stored:
-                return await conduct(self, input)  # only a stored flow pauses
             with self.waits.scope:
                 return await conduct(self, input)
             return None
