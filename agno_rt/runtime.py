@@ -28,7 +28,6 @@ from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Busy, Job, Resolve
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
 from agno_rt._drive.nesting import OUTER, check_depth, find_buffer, holds
 from agno_rt._drive.scopes import check_in_trio, raise_cause
-from agno_rt._drive.user_facts import UserFacts
 from agno_rt._runtime.check_parts import wrong_product_error
 from agno_rt._runtime.closing import close_all
 from agno_rt._runtime.observers import Observers
@@ -37,6 +36,7 @@ from agno_rt._runtime.resolve import Resolver
 from agno_rt._runtime.run_controls import RunControls
 from agno_rt._runtime.sessions import Sessions
 from agno_rt._runtime.toolkits import Toolkits, not_open_error
+from agno_rt._runtime.user_facts import UserFacts
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.agent import Agent, limits_of
 from agno_rt.errors import AgnoError, UsageError

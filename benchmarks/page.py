@@ -1,7 +1,8 @@
 """`make performance`: measures the goals' benchmarks on this commit, and writes the tables of the performance pages.
 
 Goals go to `docs/performance.md`, growth to `docs/growth.md`. No row is left out: a row without a result is an error
-that names the benchmark and the command.
+that names the benchmark and the command. With `--rows`, the other rows stay as they are: a shared machine may be quiet
+enough for a few.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from agno_rt.errors import UsageError
 from . import gate, growth_table, reach_table
 from .counted import counts
 from .goals import goals
-from .markers import replace_between
+from .markers import read_between, replace_between
 from .peers.results import RESULTS as PEERS
 from .peers.results import Results as PeerResults
 from .reading import ROOT, Results, commit, measure
@@ -56,6 +57,9 @@ def _make_parser() -> argparse.ArgumentParser:
         help="have asv measure nothing: write what it has of this commit; the exact counts are taken anew",
     )
     parser.add_argument("--partial", action="store_true", help="write rows without a result too, as not measured")
+    parser.add_argument(
+        "--rows", default="", help="of the goals, write these alone, with commas between: team,workflow"
+    )
     parser.add_argument("--only", choices=("reach", "growth"), help="write this page alone")
     parser.add_argument("--commit", help="commit of the results, by its whole hash; the checked-out one if not given")
     parser.add_argument("--machine", help="machine of the results, if asv has several")
@@ -65,17 +69,19 @@ def _make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None, docs: Path = DOCS) -> int:
     """Run the command. Return exit code 1 if a row has no result, or falls short without a written reason."""
     given = _make_parser().parse_args(arguments)
-    reach, growth = given.only != "growth", given.only != "reach"
+    rows = _choose_rows(given.rows)
+    reach, growth = given.only != "growth", given.only != "reach" and not rows
     unexplained: list[str] = []
     try:
         # Ask for the commit once, since somebody may commit while the benchmarks run.
         measured = given.commit or commit()
         if not given.no_run:
-            of_goals = reach_table.benchmarks(goals()) if reach else []
+            chosen = [goal for goal in goals() if not rows or goal.row in rows]
+            of_goals = reach_table.benchmarks(chosen) if reach else []
             measure([*of_goals, *(growth_table.benchmarks() if growth else [])], measured)
         results = Results.of(measured, machine=given.machine)
         if reach:
-            unexplained += write_reach(docs / "performance.md", _load_sources(results, given.partial))
+            unexplained += write_reach(docs / "performance.md", _load_sources(results, given.partial), rows)
         if growth:
             unexplained += write_growth(docs / "growth.md", results, partial=given.partial)
     except UsageError as error:
@@ -93,19 +99,40 @@ def _load_sources(results: Results, partial: bool) -> reach_table.Sources:
     return reach_table.Sources(results, peers, counted, recorded, partial)
 
 
-def write_reach(path: Path, sources: reach_table.Sources) -> list[str]:
-    """Write the goals' table into the page, and return the shortfalls without a reason.
+def _choose_rows(names: str) -> list[str]:
+    """Return the rows of the goals that begin with one of the names; none without names."""
+    wanted = tuple(name for name in names.split(",") if name)
+    return list(dict.fromkeys(goal.row for goal in goals() if wanted and goal.row.startswith(wanted)))
+
+
+def write_reach(path: Path, sources: reach_table.Sources, rows: Sequence[str] = ()) -> list[str]:
+    """Write the goals' table, or these rows of it, into the page, and return the shortfalls without a reason.
 
     Raises `UsageError` if a result is missing and all are needed, or the page lacks its markers.
     """
-    lines = [reach_table.line(goal, sources) for goal in goals()]
-    note = "The peers' values are from one run of `make peers`: see below."
-    replace_between(path, "reach", f"{measured_on(sources.results)} {note}\n\n{reach_table.table(lines)}")
-    replace_between(path, "shortfalls", reach_table.shortfalls(lines))
-    short = [line for line in lines if line.short is not None]
-    print(f"written: {path.name}, {len(lines)} rows, {len(short)} of them short")
+    lines = [reach_table.line(goal, sources) for goal in goals() if not rows or goal.row in rows]
+    head = [f"{measured_on(sources.results)} The peers' values are from one run of `make peers`: see below."]
+    short = reach_table.shortfalls(lines)
+    if rows:
+        old = read_between(path, "reach")
+        head = [
+            old.splitlines()[0],
+            f"These rows are of another day: {'; '.join(rows)}. {measured_on(sources.results)}",
+        ]
+        places = {row: at for at, row in enumerate(dict.fromkeys(goal.row for goal in goals()))}
+        kept = [each for each in reach_table.read_table(old) if each.row in places and each.row not in rows]
+        shown = sorted([*kept, *lines], key=lambda each: places[each.row])
+        reasons = read_between(path, "shortfalls").splitlines()
+        others = [each for each in reasons if not any(each.startswith(f"- **{row}**") for row in rows)]
+        short = "\n".join([*others, short])
+    else:
+        shown = lines
+    replace_between(path, "reach", "\n\n".join([*head, reach_table.table(shown)]))
+    replace_between(path, "shortfalls", short)
+    missed = [line for line in lines if line.short is not None]
+    print(f"written: {path.name}, {len(lines)} rows, {len(missed)} of them short")
     hint = "falls short: write it into WHY of benchmarks/goals.py"
-    return [f"{line.row}, {line.goal} {hint}" for line in short if not line.why]
+    return [f"{line.row}, {line.goal} {hint}" for line in missed if not line.why]
 
 
 def write_growth(path: Path, results: Results, *, partial: bool = False) -> list[str]:

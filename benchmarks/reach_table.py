@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
@@ -23,6 +24,7 @@ __all__ = [
     "benchmarks",
     "line",
     "number",
+    "read_table",
     "shortfalls",
     "table",
     "verdict",
@@ -228,6 +230,16 @@ def table(lines: Sequence[Line]) -> str:
     head = "| work | goal | measured | verdict | again |\n|---|---|---|---|---|"
     again = "\n".join(f"({at}) `{command}`<br>" for command, at in commands.items()).removesuffix("<br>")
     return "\n".join([head, *rows]) + (f"\n\nTo measure a line again:\n\n{again}" if again else "")
+
+
+def read_table(text: str) -> list[Line]:
+    """Return the lines of a table as `table` renders it; a peer's value is part of what was measured."""
+    commands = dict(re.findall(r"^\((\d+)\) `(.+?)`", text, re.MULTILINE))
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in text.splitlines() if row[:2] == "| "]
+    return [
+        Line(row=row, goal=goal, measured=measured, verdict=verdict, command=commands.get(again.strip("()"), ""))
+        for row, goal, measured, verdict, again in cells[1:]
+    ]
 
 
 def shortfalls(lines: Iterable[Line]) -> str:

@@ -20,7 +20,7 @@ STEPS = 3
 MESSAGES = (Message("user", "hello"), Message("assistant", "ok"))
 
 
-async def _measure_rate(one: Callable[[int, int], Awaitable[None]], times: int) -> float:
+async def measure_rate(one: Callable[[int, int], Awaitable[None]], times: int) -> float:
     """Return the calls of `one` a second in a hundred tasks; each call gets the numbers of its task and turn."""
 
     async def task(number: int) -> None:
@@ -42,7 +42,7 @@ async def _runs(url: str, times: int, rounds: int) -> float:
             await runtime.run(agent, "hello", session=f"session {number}")
 
         for _ in range(rounds):
-            best = max(best, await _measure_rate(one, times))
+            best = max(best, await measure_rate(one, times))
         for number in range(TASKS):
             stored = await runtime.memory.load(f"session {number}", 0)
             assert (stored.version, stored.total) == (times * rounds, 2 * times * rounds), "a run was lost"
@@ -58,7 +58,7 @@ async def _append_all(url: str, times: int, rounds: int) -> float:
             async def one(number: int, turn: int, round_: int = round_) -> None:
                 await memory.append(f"session {number}", MESSAGES, version=round_ * times + turn)
 
-            best = max(best, await _measure_rate(one, times))
+            best = max(best, await measure_rate(one, times))
     return best
 
 
@@ -100,7 +100,7 @@ class Journals:
                 await runtime.run(agent, "hello")
 
             for _ in range(5):
-                best = max(best, await _measure_rate(one, 50))
+                best = max(best, await measure_rate(one, 50))
             return STEPS * best
 
         with sqlite_url("full") as url:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import trio
+
 from agno_rt import Agent, Emit, ModelRequest, ModelResponse, Runtime, ToolCall
 
 from .common import ANSWER, INSTANT, Parts, Times, checkpoints, exact, in_runtime, measured_in, measuring, ratio
@@ -100,6 +102,31 @@ class Counts:
             return await count(_repeat(self.team, runtime))
 
         return int(in_runtime(body))
+
+
+class Hundred:
+    """A run of a broadcast team of a hundred."""
+
+    @measured_in("x")
+    def track_ratio_to_runs(self) -> float:
+        """Time relative to a hundred runs of the members at once, without a team."""
+        members = [Agent(INSTANT, f"member {number}") for number in range(100)]
+        team = Team(members, Broadcast(), name="team")
+
+        async def body(runtime: Runtime) -> float:
+            async def runs(times: int) -> None:
+                for _ in range(times):
+                    async with trio.open_nursery() as nursery:
+                        for member in members:
+                            nursery.start_soon(runtime.run, member, "hello")
+
+            async def teams(times: int) -> None:
+                for _ in range(times):
+                    await runtime.run(team, "hello")
+
+            return await ratio(teams, runs, times=1, rounds=100)
+
+        return float(in_runtime(body))
 
 
 class Members:

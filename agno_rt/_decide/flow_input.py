@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agno_rt._decide.input import Input
+from agno_rt._decide.input import Input, are_messages
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import UsageError
 from agno_rt.failures import named
@@ -23,11 +23,12 @@ def input_for_run(value: Any) -> Input:
         return value if isinstance(value, str) else (value,)
     if isinstance(value, RunResult):
         return value.content
-    if isinstance(value, Sequence) and value and not isinstance(value, bytes | bytearray):
-        if all(isinstance(part, Message) for part in value):
-            return value
-        if any(isinstance(part, str | Media | RunResult | BaseException) for part in value):
-            return [_part_of(part) for part in value]
+    if are_messages(value):
+        return value
+    if not isinstance(value, Sequence) or isinstance(value, bytes | bytearray):
+        return _encode_value(value)
+    if any(isinstance(part, str | Media | RunResult | BaseException) for part in value):
+        return [_part_of(part) for part in value]
     return _encode_value(value)
 
 

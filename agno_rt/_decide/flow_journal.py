@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -46,12 +46,13 @@ class StoredResult(msgspec.Struct, omit_defaults=True):
 class FlowReplay:
     """The steps of an earlier process, by path. Without entries, every step is new."""
 
-    def __init__(self, steps: Iterable[Any] = ()) -> None:
+    def __init__(self, steps: Sequence[Any] = ()) -> None:
         self.begun: dict[str, StepBegun] = {}
         self.signals: set[int] = set()
         self._ended: dict[str, StepEnded] = {}
         # The names that were used in each scope, by number, to find a step that now has another name.
         self._names: dict[tuple[str, int], str] = {}
+        self.is_empty = not steps
         self._lengths: dict[str, int] = {}
         for body in steps:
             if isinstance(body, StepBegun):
@@ -123,7 +124,7 @@ def _mismatch(problem: str, path: str) -> JournalMismatch:
 def digest_of(*values: Any) -> str:
     """Return a short digest of the values, the same in each process. Objects count by their names or types."""
     try:
-        text = msgspec.json.encode(values, enc_hook=_describe_value, order="deterministic")
+        text = _ENCODER.encode(values)
     except (TypeError, ValueError, RecursionError):
         # Dicts with keys that JSON does not have, and the like: compared by the types of the values alone.
         text = ",".join(type(value).__qualname__ for value in values).encode()
@@ -135,6 +136,9 @@ def _describe_value(value: Any) -> Any:
         return plain_value(value)
     except TypeError:
         return getattr(value, "name", None) or f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_describe_value, order="deterministic")
 
 
 def child_id(journal: str, path: str) -> str:

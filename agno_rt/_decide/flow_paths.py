@@ -49,15 +49,16 @@ class PlaceCounter:
         """Return the place of the next use of the name."""
         name = escape_name(name)
         count = self._counts[name] = self._counts.get(name, 0) + 1
-        trail = self.next_place
+        trail = (*self.trail, self._taken)
         self._taken += 1
-        prefix = f"{self.path}/" if self.path else ""
-        return Place(f"{prefix}{name}#{count}", self.path, trail)
+        return Place(f"{self.path}/{name}#{count}" if self.path else f"{name}#{count}", self.path, trail)
 
 
 def escape_name(name: Any) -> str:
     """Return the name as one part of a path: the signs of paths are written as in URLs."""
     text = str(name)
+    if text.isidentifier():  # most names, in a single call
+        return text
     if "/" in text or "#" in text or "%" in text:
         text = text.replace("%", "%25").replace("/", "%2F").replace("#", "%23")
     return text

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from agno_rt.errors import UsageError
 from agno_rt.messages import Content, Media, Message, Part
 from agno_rt.run_store import Resume
 
-__all__ = ["Input", "as_messages"]
+__all__ = ["Input", "are_messages", "as_messages"]
 
 Input: TypeAlias = str | Sequence[Message | Part] | Resume
 
@@ -27,7 +27,22 @@ def as_messages(input: Input) -> tuple[Message, ...]:
     return (Message("user", input),)
 
 
+def are_messages(value: object) -> TypeGuard[Sequence[Message]]:
+    """Return whether the value is a sequence of messages, and not empty."""
+    # A loop, since every member of a team passes here, and a generator would be a call more for each message.
+    if type(value) is not tuple and not isinstance(value, Sequence):
+        return False
+    for each in value:
+        if type(each) is not Message and not isinstance(each, Message):
+            return False
+    return bool(value)
+
+
 def _messages_of(input: Sequence[Message | Part]) -> tuple[Message, ...]:
+    if are_messages(input):
+        for message in input:
+            _check_parts(message.content)
+        return tuple(input)
     given: tuple[Any, ...] = tuple(input) if isinstance(input, Sequence) else ()
     if given and all(isinstance(part, str | Media) for part in given):
         if not any(isinstance(part, Media) or part.strip() for part in given):
@@ -43,7 +58,8 @@ def _messages_of(input: Sequence[Message | Part]) -> tuple[Message, ...]:
 
 def _check_parts(content: Content) -> None:
     if isinstance(content, str):
-        _check_unicode(content)
+        if not content.isascii():
+            _check_unicode(content)
         return
     from agno_rt.media import check_content  # imported late: runs of text alone never need it
 

@@ -54,7 +54,7 @@ from agno_rt.run_store import (
 if TYPE_CHECKING:
     from agno_rt._drive.inbox import Inbox  # few runs are sent anything
 
-__all__ = ["END_SECONDS", "Journal", "text_of_input"]
+__all__ = ["END_SECONDS", "Journal", "Turn", "text_of_input"]
 
 T = TypeVar("T")
 
@@ -65,6 +65,32 @@ END_SECONDS = 5.0
 def text_of_input(input: Sequence[Message]) -> str:
     """Return the text of the last user message, for lists of runs."""
     return next((message.text for message in reversed(input) if message.role == "user"), "")
+
+
+class Turn:
+    """A lock for one write at a time. Taking a free turn is not a pass of trio's scheduler, as with `trio.Lock`.
+
+    A pass costs more than a write to memory. Whoever drives the run lets others run often enough.
+    """
+
+    __slots__ = ("_is_taken", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    async def __aenter__(self) -> None:
+        if self._is_taken:
+            await self._waiting.park()  # whoever ends the turn hands it over
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._is_taken = True
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._waiting:
+            self._waiting.unpark()
+        else:
+            self._is_taken = False
 
 
 class Journal(msgspec.Struct, eq=False):
@@ -92,7 +118,7 @@ class Journal(msgspec.Struct, eq=False):
     begun: bool = False
     let_go: bool = False
     state: Callable[[], bytes] | None = None
-    turn: trio.Lock = msgspec.field(default_factory=trio.Lock)
+    turn: Turn = msgspec.field(default_factory=Turn)
     output: msgspec.Raw = NO_STATE
     again: tuple[str, ...] = ()
     forced: bool = False
@@ -199,7 +225,8 @@ class Journal(msgspec.Struct, eq=False):
     async def add(self, *bodies: StepBegun | StepEnded) -> None:
         """Store beginnings and ends of a workflow's steps, all or none."""
         async with self.turn:
-            entries = [encode_entry(seq, body, time.time()) for seq, body in enumerate(bodies, self.seq)]
+            now = time.time()
+            entries = [encode_entry(seq, body, now) for seq, body in enumerate(bodies, self.seq)]
             await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
             self.seq += len(entries)
 

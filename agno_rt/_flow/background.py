@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
-
-import msgspec
 
 from agno_rt._decide.controls import When
 from agno_rt._decide.flow_input import input_for_run
-from agno_rt._decide.flow_journal import child_id, digest_of, store_result
+from agno_rt._decide.flow_journal import child_id, digest_of
 from agno_rt._decide.flow_paths import Place
 from agno_rt._decide.input import Input, as_messages
 from agno_rt._decide.journal import StepEnded
 from agno_rt._drive.job import Job
 from agno_rt._flow.children import Child, Children, check_on_end
+from agno_rt._flow.results import read_result, write_result
 from agno_rt._flow.scope import Scope
 from agno_rt.errors import AgnoError, JournalMismatch, RunCancelled
 from agno_rt.result import RunResult
@@ -28,10 +28,11 @@ __all__ = ["FlowBackground"]
 class FlowBackground:
     """The background runs of one flow. `flow` is the `LiveFlow`."""
 
-    __slots__ = ("_children", "_flow", "_started")
+    __slots__ = ("_children", "_flow", "_job", "_started")
 
     def __init__(self, flow: Any, job: Job[Any]) -> None:
         self._flow = flow
+        self._job = job
         self._children = Children(job)
         self._started: list[_FlowRun] = []
 
@@ -42,10 +43,11 @@ class FlowBackground:
         check_on_end(on_end, place.path)
         given = input_for_run(input)
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
-        child = Child(place.path, str(getattr(runnable, "name", "")), child_id(self._flow.run_id, place.path), on_end)
+        child_run = child_id(self._flow.journal_id, place.path)
+        child = Child(place.path, str(getattr(runnable, "name", "")), child_run, on_end)
         run = _FlowRun(self._flow, self._children, child, runnable, place, digest)
         if self._flow.record.has_ended(place):
-            run.recall()
+            run.recall(self._job.resolved.read_output)
             return run
         if scope.overdue is not None:
             raise scope.overdue
@@ -96,7 +98,7 @@ class _FlowRun(BackgroundRun[Any]):
         """See `BackgroundRun.status`."""
         return self._end.status if isinstance(self._end, RunResult) else self.child.status
 
-    def recall(self) -> None:
+    def recall(self, read_output: Callable[[Runnable, str, bytes], Any]) -> None:
         """Take the end of the run from the journal. Raises `JournalMismatch`."""
         try:
             done: StepEnded | None = self._flow.find_step(self._place, self._digest)
@@ -106,7 +108,7 @@ class _FlowRun(BackgroundRun[Any]):
             self._end = exc
             return
         assert done is not None, "the journal has the end"
-        self._end = self._flow.read_result(self._runnable, done)
+        self._end = read_result(self._runnable, done, read_output)
 
     async def wait(self) -> RunResult:
         """See `BackgroundRun.wait`."""
@@ -133,9 +135,8 @@ class _FlowRun(BackgroundRun[Any]):
             await flow.record.fail(self._place, self._digest, error, began=self._began, run=child.id)
             return
         self._end = result
-        value = msgspec.json.encode(store_result(result, flow.write_output(result)))
         more = {"run": child.id, "usage": result.usage}
-        await flow.record.end(self._place, self._digest, value, began=self._began, **more)
+        await flow.record.end(self._place, self._digest, write_result(result), began=self._began, **more)
 
     def send(self, input: Input, when: When = "next") -> None:
         """See `BackgroundRun.send`."""

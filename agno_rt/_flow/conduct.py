@@ -79,7 +79,7 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
             # process would.
             assert job.journal is not None
             await _load_journal(job.run_id, job.journal)
-            flow.take_back_all()
+            flow.paused.take_back_all()
             turns.usage, announced = usage, flow.questions.announced
             flow = LiveFlow(job, turns, counts_budget=False)
             flow.questions.announced = announced
@@ -102,11 +102,7 @@ def _spend_earlier_usage(job: Job[ResolvedFlow], flow: LiveFlow) -> None:
 async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
     """Return the answer of the runnable's `conduct`; None if the flow paused. Raises one bare error."""
     try:
-        with flow.opened():
-            answer = await job.resolved.conduct(flow, job.input)
-            if flow.background is not None:
-                await flow.background.join()
-            return answer
+        return await flow.carry_out(job.resolved.conduct, job.input)
     except BaseException as exc:
         flow.record.note_end(exc)
         bare = cause(exc)  # the runnable's own nurseries put a single failure into a group

@@ -31,6 +31,7 @@ class LiveGroup(Group):
         self._flow = flow
         self._scope = scope
         self._place: Place = flow.take_place(scope, name)
+        self.path = self._place.path
         self._keep = on_error == "keep"
         self._limit = None if limit is None else trio.Semaphore(limit)
         self._names: dict[str, None] = {}
@@ -41,11 +42,6 @@ class LiveGroup(Group):
         self._manager: Any = None
         self.results: list[Any] = []
 
-    @property
-    def path(self) -> str:
-        """The group's path."""
-        return self._place.path
-
     def cancel(self) -> None:
         """Cancel the branches that have not ended."""
         assert self._nursery is not None
@@ -53,13 +49,14 @@ class LiveGroup(Group):
 
     def start(self, what: Runnable | Callable[..., Any], *args: Any, key: str | None = None, **options: Any) -> None:
         """See `Group.start`."""
-        self._scope.check_task(f"the group {self.path}")
+        if trio.lowlevel.current_task() is not self._scope.task:
+            self._scope.check_task(f"the group {self.path}")
         if self._nursery is None:
             hint = "Start branches inside `async with flow.group(...) as group:`, before the block ends."
             raise UsageError(f"the group {self.path} is not open", hint=hint)
-        name = name_branch(self._place, key, self._names, len(self.results))
-        self._names[name] = None
         number = len(self.results)
+        name = name_branch(self._place, key, self._names, number)
+        self._names[name] = None
         counter = PlaceCounter(f"{self.path}/{name}", (*self._place.trail, number))
         self.results.append(None)
         self._left += 1
@@ -71,12 +68,13 @@ class LiveGroup(Group):
     ) -> None:
         scope = Scope(self._flow, counter, self._limit)
         scope.overdue = self._scope.overdue
-        SCOPE.set(scope)
         try:
-            await scope.retake_share()
+            if self._limit is not None:
+                await scope.retake_share()
             if isinstance(what, Runnable):
-                self.results[number] = await self._flow.run(what, *args, **options)
+                self.results[number] = await self._flow.run_in(scope, what, *args, **options)
             else:
+                SCOPE.set(scope)
                 value = what(*args, **options)
                 self.results[number] = await value if inspect.isawaitable(value) else value
         except BaseException as exc:
@@ -86,7 +84,8 @@ class LiveGroup(Group):
                 raise
             self.results[number] = bare
         finally:
-            scope.give_share()
+            if self._limit is not None:
+                scope.give_share()
             self._left -= 1
             if self._left or not self._is_waiting:
                 self._flow.waits.end()

@@ -6,38 +6,43 @@ import functools
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import attrs
 import msgspec
+import trio
 
 from agno_rt import events
-from agno_rt._decide.budget import Budget, budget_of
+from agno_rt._decide.budget import Budget
 from agno_rt._decide.controls import check_signal_name
 from agno_rt._decide.flow_input import input_for_run
-from agno_rt._decide.flow_journal import StoredResult, child_id, digest_of, store_result
+from agno_rt._decide.flow_journal import child_id, digest_of
 from agno_rt._decide.flow_paths import Place, PlaceCounter
 from agno_rt._decide.input import as_messages
 from agno_rt._decide.journal import StepEnded
 from agno_rt._decide.turns import Turns
+from agno_rt._drive.fairness import begin_share, use_share
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import RunStopped, cause, deadline, ended_as
+from agno_rt._drive.scopes import RunStopped
+from agno_rt._flow.announce import announce
 from agno_rt._flow.ask import Questions
-from agno_rt._flow.checks import check_block_limits, uncertain_error
+from agno_rt._flow.block_limits import check_block_limits, hold_limits
 from agno_rt._flow.group import LiveGroup
+from agno_rt._flow.paused_usage import PausedUsage
 from agno_rt._flow.record import FlowRecord
+from agno_rt._flow.results import read_result, write_result
 from agno_rt._flow.scope import Scope
 from agno_rt._flow.signals import Signals
-from agno_rt._flow.step import call_step_function
+from agno_rt._flow.step import call_step_function, uncertain_error
 from agno_rt._flow.waits import Wait, Waits
 from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.agent import limits_of
-from agno_rt.errors import AgnoError, JournalMismatch, LimitExceeded, UsageError
-from agno_rt.failures import named, text_of
+from agno_rt.errors import AgnoError, JournalMismatch, UsageError
+from agno_rt.failures import named
 from agno_rt.limits import Limits
 from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
@@ -54,24 +59,19 @@ __all__ = ["LiveFlow"]
 T = TypeVar("T")
 
 
-@attrs.frozen
-class _PausedRun:
-    """The usage of a paused run within, and what was counted in the budgets around it."""
-
-    usage: Usage
-    meter: Budget | None
-
-
 class LiveFlow(Flow):
-    """The flow of one run; the first scope belongs to the task of the run."""
+    """The flow of one run; the first scope belongs to the task of the run.
+
+    `journal_id` is the name of the run's present journal, from which the ids of the runs within follow.
+    """
 
     __slots__ = (
         "_counts_budget",
         "_job",
-        "_journal_id",
-        "_paused",
         "_turns",
         "background",
+        "journal_id",
+        "paused",
         "questions",
         "record",
         "signals",
@@ -93,16 +93,22 @@ class LiveFlow(Flow):
         self.signals = Signals(job.run_id, self.record, self.waits)
         self._counts_budget = counts_budget
         self.background: FlowBackground | None = None
-        self._journal_id = "" if journal is None else journal.id
-        self._paused: dict[str, _PausedRun] = {}
+        self.journal_id = job.run_id if journal is None else journal.id
+        self.paused = PausedUsage(turns)
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Make the present task the flow's main branch for the block. A pause of the flow ends the block."""
+    async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T | None:
+        """Call `conduct` in the present task, the flow's main branch, and join the runs in the background.
+
+        Return None if the flow paused or stopped.
+        """
         token = SCOPE.set(Scope(self, PlaceCounter()))
         try:
             with self.waits.scope:
-                yield
+                answer = await conduct(self, input)
+                if self.background is not None:
+                    await self.background.join()
+                return answer
+            return None
         finally:
             SCOPE.reset(token)
 
@@ -124,20 +130,30 @@ class LiveFlow(Flow):
         self, runnable: Runnable[Any, OutputT], input: Any, *, session: str | None = None, name: str | None = None
     ) -> RunResult[OutputT]:
         """See `Flow.run`."""
-        name = name or str(getattr(runnable, "name", "") or getattr(runnable, "kind", "run"))
-        scope = self._scope(name)
-        place = self.take_place(scope, name)
+        name = name or _name_run(runnable)
+        return await self.run_in(self._scope(name), runnable, input, session=session, name=name)
+
+    async def run_in(
+        self,
+        scope: Scope,
+        runnable: Runnable[Any, OutputT],
+        input: Any,
+        *,
+        session: str | None = None,
+        name: str | None = None,
+    ) -> RunResult[OutputT]:
+        """Run the runnable as `run` does, in the branch of the scope, which is the present task."""
+        place = self.take_place(scope, name or _name_run(runnable))
         given = input_for_run(input)
         if self.waits.is_stopping:
             await self.waits.wait_for_stop(scope)
-        journal = self._job.journal
-        if journal is None:
+        if not self.record.is_stored:
             return await self._run(scope, runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
-        child, began = child_id(self._journal_id, place.path), time.time()
+        child, began = child_id(self.journal_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
-        done = self.find_step(place, digest)
+        done = self.find_step(place, digest, scope)
         if done is not None:
-            return self.read_result(runnable, done)
+            return read_result(runnable, done, self._job.resolved.read_output)
         is_resumed, result = self.record.is_resumed, None
         while result is None or result.status == "paused":
             asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
@@ -149,10 +165,9 @@ class LiveFlow(Flow):
                 raise
             if result.status == "paused":
                 await self.questions.wait_with(scope, result.approvals, asked.wakes_at)
-                self._take_back(place.path)
+                self.paused.take_back(place.path)
                 is_resumed = True
-        value = msgspec.json.encode(store_result(result, self.write_output(result)))
-        await self.record.end(place, digest, value, began=began, run=child, usage=result.usage)
+        await self.record.end(place, digest, write_result(result), began=began, run=child, usage=result.usage)
         return result
 
     async def start(
@@ -167,7 +182,7 @@ class LiveFlow(Flow):
         """See `Flow.start`."""
         from agno_rt._flow.background import FlowBackground  # few flows start runs in the background
 
-        name = name or str(getattr(runnable, "name", "") or getattr(runnable, "kind", "run"))
+        name = name or _name_run(runnable)
         scope = self._scope(name)
         place = self.take_place(scope, name)
         self.background = self.background or FlowBackground(self, self._job)
@@ -176,13 +191,24 @@ class LiveFlow(Flow):
     async def call_step(
         self, scope: Scope, step: StepFunction[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Call a step's function, or return its recorded value."""
-        place, began = self.take_place(scope, step.name), time.time()
+        """Call a step's function, or return its recorded value. The task yields after its share of such steps."""
+        place, task, began = self.take_place(scope, step.name), scope.task, time.monotonic()
         if self.waits.is_stopping:
             await self.waits.wait_for_stop(scope)
+        share = begin_share(task)
+        try:
+            return await self._take_step(step, place, args, kwargs)
+        finally:
+            if task.custom_sleep_data is share and use_share(task, share, began):
+                await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _take_step(
+        self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Call the function of the step at the place, or return its recorded value."""
         if not self.record.is_stored:
-            return await self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
-        digest = digest_of(args, kwargs)
+            return await self._announce_step(step, place, args, kwargs)
+        digest, began = digest_of(args, kwargs), time.time()
         if (done := self.find_step(place, digest)) is not None:
             return step.read(bytes(done.value))
         if not step.options.idempotent:
@@ -190,8 +216,7 @@ class LiveFlow(Flow):
                 raise uncertain_error(place, self.run_id)
             await self.record.begin(place, digest)
         try:
-            call = functools.partial(self._call_step_function, step, place, args, kwargs)
-            value = step.encode(await self._announce(place, call))
+            value = step.encode(await self._announce_step(step, place, args, kwargs))
         except AgnoError as exc:
             await self.record.fail(place, digest, exc, began=began)
             raise
@@ -350,25 +375,9 @@ class LiveFlow(Flow):
         """See `Flow.limits`."""
         limits = limits_of(limits)
         check_block_limits(limits)
-        scope, outer = self._scope("limits"), OUTER.get()
-        assert outer is not None, "a flow's run is the outer run of the runs within"
-        place, around = self.take_place(scope, "limits"), scope.overdue
-        ended = self.record.find_failure(place)
-        scope.overdue = ended or around
-        # A copy of the run with the block's budget: runs within the block are inside of both.
-        token = OUTER.set(msgspec.structs.replace(outer, budget=budget_of(limits, outer.budget)))
-        try:
-            with ExitStack() as timed:
-                if limits.run_timeout is not None:
-                    timed.enter_context(deadline(limits.run_timeout, "run_timeout", "a block of the workflow"))
-                yield
-        except LimitExceeded as exc:
-            if ended is None:
-                self.record.fail_later(place, exc)
-            raise
-        finally:
-            OUTER.reset(token)
-            scope.overdue = around
+        scope = self._scope("limits")
+        with hold_limits(limits, scope, self.take_place(scope, "limits"), self.record):
+            yield
 
     async def wait_for_people(self, approvals: Sequence[Approval]) -> None:
         """Wait in the present branch, for the approvals, until the flow pauses."""
@@ -377,7 +386,8 @@ class LiveFlow(Flow):
     def take_place(self, scope: Scope, name: str) -> Place:
         """Return the place of the next use of the name in the scope. Raises `JournalMismatch`."""
         place = scope.take(name)
-        self.record.check_place(place)
+        if not self.record.is_new:
+            self.record.check_place(place)
         return place
 
     def _scope(self, what: str) -> Scope:
@@ -389,8 +399,14 @@ class LiveFlow(Flow):
         scope.check_task(what)
         return scope
 
-    def find_step(self, place: Place, digest: str) -> StepEnded | None:
+    def find_step(self, place: Place, digest: str, scope: Scope | None = None) -> StepEnded | None:
         """Return the recorded end of the step, if any, and count the usage. Raises a recorded failure."""
+        if scope is None:
+            scope = SCOPE.get()
+        if self.record.is_new:
+            if scope.overdue is not None:
+                raise scope.overdue
+            return None
         try:
             done = self.record.find(place, digest)
         except AgnoError:
@@ -398,7 +414,7 @@ class LiveFlow(Flow):
             raise
         if done is not None:
             self._spend(done.usage or NO_USAGE)
-        elif (scope := SCOPE.get()).overdue is not None:
+        elif scope.overdue is not None:
             raise scope.overdue
         return done
 
@@ -409,23 +425,8 @@ class LiveFlow(Flow):
             if self._counts_budget and outer is not None and outer.budget is not None:
                 outer.budget.spend(usage)
 
-    async def _announce(self, place: Place, work: Callable[[], Awaitable[T]]) -> T:
-        """Do the work between the events of the beginning and the end. Work found in the journal has no events."""
-        emitter, path = self._job.emitter, place.path
-        if emitter is None or self.record.has_ended(place):
-            return await work()
-        await emitter.send(events.StepStarted(self.run_id, path))
-        try:
-            value = await work()
-        except BaseException as exc:
-            status = ended_as(exc)
-            if status == "cancelled":
-                emitter.post(events.StepEnded(self.run_id, path, "paused" if self.waits.is_paused else status))
-            else:
-                emitter.post(events.StepEnded(self.run_id, path, status, text_of(cause(exc))))
-            raise
-        emitter.post(events.StepEnded(self.run_id, path, "completed"))
-        return value
+    def _announce(self, place: Place, work: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        return announce(self._job, self.record, self.waits, place, work)
 
     async def _draw(self, name: str, type_: type[T], draw: Callable[[], T]) -> T:
         """Return a recorded value, drawn once."""
@@ -441,7 +442,16 @@ class LiveFlow(Flow):
         return None if done is None else msgspec.json.decode(done.value, type=type_)
 
     async def _store(self, place: Place, value: Any) -> None:
+        await trio.lowlevel.checkpoint()  # in memory nothing waits, and a workflow may draw values for ever
         await self.record.end(place, "", msgspec.json.encode(value), began=time.time())
+
+    def _announce_step(
+        self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Awaitable[Any]:
+        """Call the step's function between its events, if anybody listens."""
+        if self._job.emitter is None:
+            return self._call_step_function(step, place, args, kwargs)
+        return self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
 
     async def _call_step_function(
         self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -475,43 +485,12 @@ class LiveFlow(Flow):
             SCOPE.reset(token)
             if metered is not None:
                 OUTER.reset(metered)
-        turns.usage = turns.usage + result.usage
+        if result.usage is not NO_USAGE:
+            turns.usage = turns.usage + result.usage
         if result.status == "paused":
-            self._paused[asked.path] = _PausedRun(result.usage, meter)
+            self.paused.note(asked.path, result.usage, meter)
         return result
 
-    def _take_back(self, path: str) -> None:
-        """Count a paused run within as never begun: it goes on from its journal, and counts everything again."""
-        paused = self._paused.pop(path)
-        self._turns.usage = self._turns.usage - paused.usage
-        if paused.meter is not None and paused.meter.outer is not None:
-            paused.meter.outer.refund(paused.meter.usage, paused.meter.tool_calls)
 
-    def take_back_all(self) -> None:
-        """Count every paused run within as never begun."""
-        for path in list(self._paused):
-            self._take_back(path)
-
-    def write_output(self, result: RunResult[Any]) -> bytes:
-        """Return the output of a run within as JSON; empty for a run without an output."""
-        if result.output is None:
-            return b""
-        return msgspec.json.encode(result.output, enc_hook=_encode_part)
-
-    def read_result(self, runnable: Runnable[Any, OutputT], done: StepEnded) -> RunResult[OutputT]:
-        """Return the result of a run within, carried out by an earlier process."""
-        stored = msgspec.json.decode(done.value, type=StoredResult)
-        return RunResult(
-            done.run or "",
-            "completed",
-            stored.content,
-            self._job.resolved.read_output(runnable, stored.content, bytes(stored.output)),
-            stored.messages,
-            done.usage or NO_USAGE,
-            finish_reason=stored.finish_reason,
-            reasoning=stored.reasoning,
-        )
-
-
-def _encode_part(value: Any) -> Any:
-    return plain_value(value, round_trip=True)
+def _name_run(runnable: Any) -> str:
+    return str(getattr(runnable, "name", "") or getattr(runnable, "kind", "run"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import msgspec
@@ -25,25 +25,23 @@ _NOTHING_YET = FlowReplay()
 class FlowRecord:
     """The recorded steps of one run. Without a journal nothing is recorded, and each step is new.
 
-    `taken_signals` has the numbers of the signals that steps have taken.
+    `is_stored` is set if the run has a journal, `is_new` if no earlier process took any step. `taken_signals` has the
+    numbers of the signals that steps have taken.
     """
 
-    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay", "taken_signals")
+    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay", "is_new", "is_stored", "taken_signals")
 
     def __init__(self, job: Job[Any]) -> None:
         self._journal: Journal | None = job.journal
         replay = None if job.journal is None else job.journal.replay
         self._replay = _NOTHING_YET if replay is None else FlowReplay(replay.steps)
+        self.is_stored = job.journal is not None
+        self.is_new = self._replay.is_empty
         self.taken_signals: set[int] = set(self._replay.signals)
         self._failures: list[tuple[AgnoError, str]] = []
         self._related: list[tuple[BaseException, BaseException]] = []
         # Ends of blocks, to be stored together with the next step: no step after a block may be stored without it.
         self._late: list[StepEnded] = []
-
-    @property
-    def is_stored(self) -> bool:
-        """True if the run has a journal."""
-        return self._journal is not None
 
     @property
     def is_resumed(self) -> bool:
@@ -85,7 +83,8 @@ class FlowRecord:
 
     def check_place(self, place: Place) -> None:
         """Raise `JournalMismatch` if the journal has another name at the place."""
-        self._replay.check_place(place)
+        if not self.is_new:
+            self._replay.check_place(place)
 
     def is_at(self, scope: str, number: int, name: str) -> bool:
         """Return True if the journal has the name at the place."""
@@ -101,6 +100,8 @@ class FlowRecord:
 
     def find(self, place: Place, digest: str) -> StepEnded | None:
         """Return the ended step at the place, or None for a new one. Raises `JournalMismatch`, and a stored failure."""
+        if self.is_new:
+            return None
         found = self._replay.find(place, digest)
         if found is not None and found.error is not None:
             error = read_error(found.error)
@@ -153,9 +154,9 @@ class FlowRecord:
         if self._journal is not None:
             self._late.append(StepEnded(place.path, place.trail, error=store_error(error)))
 
-    async def _add(self, journal: Journal, body: StepBegun | StepEnded) -> None:
+    def _add(self, journal: Journal, body: StepBegun | StepEnded) -> Awaitable[None]:
         late, self._late = self._late, []
-        await journal.add(*late, body)
+        return journal.add(*late, body)
 
     def note_end(self, exc: BaseException) -> None:
         """Note the failures behind the end of the run: a resumed run takes only the failed steps again."""

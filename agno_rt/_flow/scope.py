@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import trio
@@ -48,12 +47,8 @@ class Scope:
             hint = "Start it as a branch: `async with flow.group() as group: group.start(...)`."
             raise UsageError(f"{path} was used in a task that the flow did not start", hint=hint)
 
-    def call_step(self, step: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Awaitable[Any]:
-        """Call a step of the branch, or find the recorded result."""
-        called: Awaitable[Any] = self.flow.call_step(self, step, args, kwargs)
-        return called
-
     def take(self, name: str) -> Place:
         """Return the place of the next use of the name in the branch. Raises `UsageError` as `check_task`."""
-        self.check_task(name)
+        if trio.lowlevel.current_task() is not self.task:
+            self.check_task(name)
         return self.counter.take(name)

@@ -8,12 +8,23 @@ from typing import Any
 
 import trio
 
+from agno_rt._decide.flow_paths import Place
 from agno_rt._drive.tool_threads import Threads
-from agno_rt.errors import AgnoError, DeadlineExceeded, Overloaded, StepFailed, UsageError
+from agno_rt.errors import AgnoError, DeadlineExceeded, Overloaded, StepFailed, StepUncertain, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.workflows.functions import StepFunction
 
-__all__ = ["call_step_function"]
+__all__ = ["call_step_function", "uncertain_error"]
+
+
+def uncertain_error(place: Place, run: str) -> StepUncertain:
+    """Return the error for a step that had begun when the program ended."""
+    hint = (
+        "Look whether it took effect. To do it again, fork the run before the step and resume the fork; or declare "
+        "@step(idempotent=True) if it may be done twice; or catch StepUncertain in the workflow."
+    )
+    problem = f"{place.path} of run {run!r} had begun when the program ended; nobody knows whether it was done"
+    return StepUncertain(problem, path=place.path, hint=hint)
 
 
 async def call_step_function(
@@ -26,6 +37,8 @@ async def call_step_function(
     options = step.options
     for attempt in range(options.retries + 1):
         try:
+            if options.timeout is None and step.is_async:
+                return await step.function(*args, **kwargs)
             return await _call_in_time(step, path, functools.partial(step.function, *args, **kwargs), threads)
         except BaseException as exc:
             if must_pass(exc):

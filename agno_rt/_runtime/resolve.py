@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
@@ -29,6 +29,7 @@ from agno_rt._runtime.check_parts import (
     not_a_tool_error,
     wrong_product_error,
 )
+from agno_rt._runtime.kept import KEPT, keep
 from agno_rt._runtime.opened import HeldPlaces, ToolkitsClosed
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
 from agno_rt.errors import AgnoError, UsageError
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
     from agno_rt._decide.turns import Turns
 
-__all__ = ["Resolver", "keep"]
+__all__ = ["Resolver"]
 
 
 class _Toolset(msgspec.Struct, eq=False):
@@ -113,6 +114,7 @@ class Resolver:
         self._fitting: tuple[MemoryPolicy, ModelSettings, Limits | None] = PLAIN_MEMORY, NO_SETTINGS, None
         self._last = _NOBODY
         self._resolution = _NOTHING
+        self._last_flow = _NO_FLOW
 
     def resolve(self, runnable: Runnable) -> Resolved:
         """Return the resolved parts of the runnable. Raises `UsageError` or `PluginError`."""
@@ -189,11 +191,22 @@ class Resolver:
         """Forget all made things, and return the closable ones. A later run makes them anew."""
         made = [*self.models.values(), self.workers.processes]
         self.models, self.workers.processes, self._last, self._resolution = {}, None, _NOBODY, _NOTHING
+        self._last_flow = _NO_FLOW
         self._bound.clear()
         self._wrappers.clear()
         return made
 
     def _resolve_flow(self, runnable: Runnable) -> Resolved:
+        last, limits, memory, known = self._last_flow
+        if runnable is last and runnable.limits is limits and runnable.memory is memory:
+            return known
+        resolved = self._resolve_new_flow(runnable)
+        # Parts, and values in dicts, may change and stay the same objects.
+        if not runnable.parts() and not any(isinstance(each, Mapping) for each in (runnable.limits, runnable.memory)):
+            self._last_flow = runnable, runnable.limits, runnable.memory, resolved
+        return resolved
+
+    def _resolve_new_flow(self, runnable: Runnable) -> Resolved:
         # Agents alone need neither flows nor teams.
         from agno_rt._flow.conduct import ResolvedFlow, conduct
         from agno_rt._runtime.prepare_team import prepare_team
@@ -211,7 +224,7 @@ class Resolver:
         check_values(memory, NO_SETTINGS, None)
         # A stored flow within may ask people, too.
         pauses = any(
-            self._may_pause(part)
+            part.tools and self._may_pause(part)
             if isinstance(part, Agent)
             else part is not runnable and memory_of(part.memory).journal
             for part in list_parts(runnable)
@@ -236,7 +249,7 @@ class Resolver:
     def _may_pause(self, agent: Agent) -> bool:
         """Return whether a tool of the agent may wait for a person; toolkits that are not open may have such tools."""
         try:
-            return bool(agent.tools) and self._find_toolset(agent.tools).pauses
+            return self._find_toolset(agent.tools).pauses
         except ToolkitsClosed:
             return True
 
@@ -416,7 +429,7 @@ class Resolver:
         if made is None:
             made = self._plugins.tool(spec, self._settings)
             if isinstance(made, Toolkit) and made.open is not None:
-                if len(self._toolkits) >= _KEPT:
+                if len(self._toolkits) >= KEPT:
                     self._toolkits = {spec: known for spec, known in self._toolkits.items() if known in self.opened}
                 self._toolkits[spec] = made
         return made
@@ -481,19 +494,6 @@ def _has_dict(agent: Agent) -> bool:
 _ENTRY = (Tool, Toolkit, str)
 _NOBODY = Agent(cast(Any, object()))
 _NOTHING = cast(ResolvedAgent, None)
+_NO_FLOW = cast("tuple[Any, Any, Any, Resolved]", (None, None, None, None))
 _NO_TOOLS = _Toolset({}, {})
 _NO_TOOLKITS: Mapping[Toolkit, str] = {}
-
-
-_KEPT = 1_000
-"""The most derived things kept of a kind. Agents made for each run must not fill the memory."""
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-def keep(kept: dict[K, V], key: K, value: V) -> None:
-    """Keep a derived thing by its key. At `_KEPT` things, forget all of them first."""
-    if len(kept) >= _KEPT:
-        kept.clear()
-    kept[key] = value

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from agno_rt._drive.job import Job
 from agno_rt._drive.nesting import holds
 from agno_rt._drive.session_access import SessionAccess
-from agno_rt._runtime.resolve import keep
+from agno_rt._runtime.kept import keep
 from agno_rt.errors import UsageError
 from agno_rt.memory import MemoryBackend
 from agno_rt.names import check_name

@@ -96,16 +96,19 @@ class StoredRuns:
         self._closing = False
         self._news = News()
         self.waking: trio.CancelScope | None = None
+        self._known_store: tuple[MemoryBackend, RunStore] | None = None
         _IN_PROCESS[runtime_of(self._owner)] = self
 
     @property
     def store(self) -> RunStore:
         """The memory backend as a store of runs. Raises `UsageError` if the backend cannot store runs."""
         memory = self._memory()
-        if isinstance(memory, RunStore):
-            return memory
-        hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
-        raise UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
+        # Compared with the last one, because Python looks for each method of a protocol anew: a tenth of a short run.
+        if self._known_store is None or self._known_store[0] is not memory:
+            if not isinstance(memory, RunStore):
+                raise _no_store_error(memory)
+            self._known_store = memory, memory
+        return self._known_store[1]
 
     def add(self, runnables: Iterable[Runnable]) -> None:
         """Make runnables known by their names, in place of earlier ones of the same names."""
@@ -459,6 +462,11 @@ async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunReco
     if user is not None and record.user != user:
         raise unknown_run(run)
     return record, entries
+
+
+def _no_store_error(memory: MemoryBackend) -> UsageError:
+    hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
+    return UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
 
 
 @contextmanager

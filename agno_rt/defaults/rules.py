@@ -71,14 +71,14 @@ def check_names(session: str | None, user: str | None) -> None:
         check_name("a user's name", user)
 
 
-def new_record(run: RunRecord, now: float) -> RunRecord:
+def new_record(run: RunRecord, now: float, entries: int = 0) -> RunRecord:
     """Return the record of a new run, with times where it has none. Raises `UsageError` for a name in the record."""
     check_name("a run's id", run.id)
     if run.agent:
         check_name("an agent's name", run.agent)
     check_names(run.session, run.user)
     made = run.created_at or now
-    return attrs.evolve(run, entries=0, created_at=made, updated_at=run.updated_at or max(made, now))
+    return attrs.evolve(run, entries=entries, created_at=made, updated_at=run.updated_at or max(made, now))
 
 
 def check_owner(run: str, owned_by: str | None, owner: str) -> None:

@@ -67,7 +67,7 @@ class Team(Runnable[DepsT, OutputT]):
         members = self.members if isinstance(self.members, collections.abc.Sequence) else ()
         # Each once: a member may also be the team's judge, say.
         parts = {id(part): part for part in (*members, *own)}
-        return [give_model(part, self.model) for part in parts.values()]
+        return [*parts.values()] if self.model is None else [give_model(each, self.model) for each in parts.values()]
 
     def drawing(self, draw: Callable[[Runnable], Drawing]) -> Drawing:
         """Return the picture of the team: the members in the order of the mode."""
@@ -96,5 +96,7 @@ class Team(Runnable[DepsT, OutputT]):
         if isinstance(self.mode, str):
             hint = "Run it with a Runtime, which finds modes by name; or give the team a Mode."
             raise UsageError(f"mode {self.mode!r} of the team {self.name!r} is only a name", hint=hint)
-        members = [give_model(member, self.model) for member in self.members]
+        members = self.members
+        if self.model is not None:
+            members = [give_model(member, self.model) for member in members]
         return await self.mode.conduct(flow, Members(members, self.on_error, self.at_once), input)

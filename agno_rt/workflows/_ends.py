@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _WorkflowEnds(BaseException):
-    """Raised by a node that ends the workflow. Code of users lets it pass, as a cancellation."""
+    """Raised by a node to end the workflow. Code of users lets it pass, as a cancellation."""
 
     def __init__(self, answer: Stop | Again) -> None:
         self.answer = answer

@@ -71,7 +71,7 @@ class Expression:
         return cls(text, tuple(fields), value)
 
     def evaluate(self, names: Mapping[str, Any], place: str) -> Any:
-        """Return the value. Raises `UsageError` that names the place and the expression."""
+        """Return the value. Raises `UsageError` with the place and the expression."""
         try:
             return self._value(names)
         except BaseException as exc:  # fields and comparisons of the values are code of others

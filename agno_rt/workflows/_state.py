@@ -52,7 +52,7 @@ class StateType:
         return self.type()
 
     def copy(self, state: Any) -> Any:
-        """Return a copy of the state that shares nothing with it."""
+        """Return a copy of the state, with nothing shared."""
         return self.read(_encode(state))
 
     def read(self, text: bytes) -> Any:

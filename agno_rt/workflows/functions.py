@@ -81,7 +81,7 @@ class StepFunction(Generic[P, T]):
         scope = SCOPE.get()
         if scope is None:
             return self.function(*args, **kwargs)
-        called: T = scope.call_step(self, args, kwargs)
+        called: T = scope.flow.call_step(scope, self, args, kwargs)
         return called
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -93,7 +93,7 @@ class StepFunction(Generic[P, T]):
         try:
             if isinstance(value, Stop | Again):
                 value = _StoredStop(value.reason) if isinstance(value, Stop) else _StoredAgain(value.input)
-            return msgspec.json.encode(value, enc_hook=_encode_part)
+            return _ENCODER.encode(value)
         except (TypeError, ValueError, RecursionError) as exc:
             hint = "Let it return a value that JSON can carry, and annotate the type: -> list[Price]."
             raise UsageError(f"step {self.name!r} returned what cannot be stored: {named(exc)}", hint=hint) from exc
@@ -114,8 +114,11 @@ def _encode_part(value: Any) -> Any:
     return plain_value(value, round_trip=True)
 
 
+_ENCODER = msgspec.json.Encoder(enc_hook=_encode_part)
+
+
 class _StoredStop(msgspec.Struct, tag_field="agno_rt ends", tag="stop"):
-    """A `Stop` as stored: with a field that no value of a user's has."""
+    """A `Stop` as stored: with a field like no value of a user's."""
 
     reason: str
 

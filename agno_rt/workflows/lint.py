@@ -120,7 +120,7 @@ class _Reader:
         yield from self._visit_all(getattr(definition, "body", definition), code.co_filename)
 
     def _bind(self, tree: ast.AST) -> None:
-        """Take in the modules imported in the function, and forget the names that it assigns."""
+        """Take in the modules imported in the function, and forget the assigned names."""
         for node in ast.walk(tree):
             match node:
                 case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()):

@@ -18,8 +18,11 @@ from agno.models.response import ModelResponse
 from agno.run.agent import RunOutput
 from agno.run.base import RunStatus
 from agno.session import AgentSession
+from agno.team import Team
+from agno.team.mode import TeamMode
+from agno.workflow import Parallel, Step, StepInput, StepOutput, Workflow
 
-from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
+from .protocol import BRANCHES, HISTORY, STEPS, Row, concurrent, made, serve, timed, versions
 
 CALL = {"id": "call", "type": "function", "function": {"name": "double", "arguments": '{"number": 21}'}}
 
@@ -62,9 +65,37 @@ class CallingModel(InstantModel):
         return ModelResponse(role="assistant", tool_calls=[CALL])
 
 
+class DelegatingModel(InstantModel):
+    """The model of a team's leader, who gives the task to all members before the answer."""
+
+    def _respond(self, messages: list[Message]) -> ModelResponse:
+        if messages[-1].role == "tool":
+            return super()._respond(messages)
+        function = {"name": "delegate_task_to_members", "arguments": '{"task": "hello"}'}
+        return ModelResponse(role="assistant", tool_calls=[{**CALL, "function": function}])
+
+
 def double(number: int) -> int:
     """Twice the number."""
     return 2 * number
+
+
+async def take_step(step_input: StepInput) -> StepOutput:
+    """Take a step of a workflow."""
+    return StepOutput(content="2")
+
+
+def _make_workflow(steps: list[Any]) -> Workflow:
+    return Workflow(name="workflow", steps=steps, telemetry=False)
+
+
+def _make_team() -> Team:
+    members: list[Any] = [
+        Agent(model=INSTANT, name=f"member {at}", id=f"member-{at}", telemetry=False) for at in range(BRANCHES)
+    ]
+    return Team(
+        members=members, mode=TeamMode.broadcast, model=DelegatingModel(id="leader"), name="team", telemetry=False
+    )
 
 
 INSTANT, CALLING = InstantModel(id="instant"), CallingModel(id="calling")
@@ -122,7 +153,9 @@ def in_session(model: Model, **options: Any) -> Row:
 
 def rows() -> dict[str, Row]:
     """Return the peer's rows."""
-    one = simple()
+    one, team = simple(), _make_team()
+    chain = _make_workflow([Step(name=f"step {at}", executor=take_step) for at in range(STEPS)])
+    fan = _make_workflow([Parallel(*(Step(name=f"step {at}", executor=take_step) for at in range(BRANCHES)))])
     return {
         "create": made(simple),
         "create_tool": made(calling),
@@ -133,6 +166,9 @@ def rows() -> dict[str, Row]:
         "tool": timed(lambda: calling().arun("hello")),
         "tool_history": in_session(CALLING, tools=[double]),
         "concurrent": concurrent(lambda: one.arun("hello")),
+        "steps_plain": timed(lambda: chain.arun(input="go")),
+        "branches": timed(lambda: fan.arun(input="go")),
+        "team": timed(lambda: team.arun("hello")),
     }
 
 
@@ -166,7 +202,11 @@ if __name__ == "__main__":
         serve_http(int(sys.argv[2]), int(sys.argv[3]))
     else:
         serve(
-            {"versions": versions("agno"), "import": "from agno.agent import Agent"},
+            {
+                "versions": versions("agno"),
+                "import": "from agno.agent import Agent",
+                "notes": {"team": "with two calls of its leader's model", "branches": "its steps are not recorded"},
+            },
             rows(),
             make=simple,
         )

@@ -11,15 +11,18 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+import attrs
 import msgspec
 import structlog
 import trio
 
-from agno_rt import Agent, MemoryPolicy, Message, Runtime
+from agno_rt import Agent, Flow, MemoryPolicy, Message, Runtime, Team, step, workflow
 from agno_rt.defaults.memory import InProcessMemory
-from benchmarks.common import CALLING, INSTANT, double
+from agno_rt.runnable import Runnable
+from agno_rt.teams import Broadcast
+from benchmarks.common import CALLING, INSTANT, double, sqlite_url
 
-from .protocol import AT_ONCE, HISTORY, Row, serve, versions
+from .protocol import AT_ONCE, BRANCHES, HISTORY, STEPS, Row, serve, versions
 
 TOOLS = (double,)
 POLICY = MemoryPolicy(HISTORY)
@@ -81,7 +84,7 @@ async def tool_runs(runtime: Runtime, times: int) -> None:
         await runtime.run(Agent(CALLING, "assistant", "", TOOLS), "hello")
 
 
-def runs_of(agent: Agent, session: str | None) -> Body:
+def runs_of(agent: Runnable, session: str | None) -> Body:
     """Return a body for repeated runs of an agent."""
 
     async def body(runtime: Runtime, times: int) -> None:
@@ -110,6 +113,46 @@ async def memory_add(times: int) -> float:
     return time.perf_counter() - start
 
 
+@step(idempotent=True)
+async def take_step(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+@workflow
+async def take_steps(flow: Flow) -> int:
+    """Take recorded steps one after another."""
+    number = 0
+    for _ in range(STEPS):
+        number = await take_step(1)
+    return number
+
+
+@workflow
+async def take_branches(flow: Flow) -> int:
+    """Take recorded steps at once."""
+    return len(await flow.map(take_step, range(BRANCHES)))
+
+
+def _make_team() -> Team:
+    return Team([Agent(INSTANT, f"member {at}") for at in range(BRANCHES)], Broadcast(), name="team")
+
+
+def runs_in_file(runnable: Any) -> Row:
+    """Return the row of runs stored in an SQLite file, each step on the disk before the next begins."""
+
+    async def row(times: int) -> float:
+        with sqlite_url() as url:
+            async with Runtime(memory=url) as runtime:
+                await runtime.run(runnable, "go")
+                start = time.perf_counter()
+                for _ in range(times):
+                    await runtime.run(runnable, "go")
+                return time.perf_counter() - start
+
+    return row
+
+
 def rows() -> dict[str, Row]:
     """Return every row."""
     one, caller = Agent(INSTANT, "assistant"), Agent(CALLING, "assistant", "", TOOLS)
@@ -126,6 +169,11 @@ def rows() -> dict[str, Row]:
         "tool_history": in_runtime(runs_of(caller, "session")),
         "memory_add": memory_add,
         "concurrent": in_runtime(concurrent),
+        "steps_plain": in_runtime(runs_of(attrs.evolve(take_steps, memory=MemoryPolicy()), None)),
+        "steps": in_runtime(runs_of(take_steps, None)),
+        "branches": in_runtime(runs_of(take_branches, None)),
+        "team": in_runtime(runs_of(_make_team(), None)),
+        "steps_durable": runs_in_file(take_steps),
     }
 
 

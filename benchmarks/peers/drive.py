@@ -1,7 +1,7 @@
 """The command of `make peers`: finds the installed peers, measures them, and writes the results and the page.
 
 With `--rows`, `--peers` or `--rounds` the command is a quick try, which prints the results and writes only the file of
-`--save`.
+`--save`; with `--merge`, these rows take their places among the other results, and on the page.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def _make_parser() -> argparse.ArgumentParser:
         "--agno-go", default="", metavar="PATH", help="a program that measures Agno-Go (see protocol.py)"
     )
     parser.add_argument("--save", type=Path, help="write the results there; the page is left as it is")
+    parser.add_argument("--merge", action="store_true", help="replace these rows in the results and on the page")
     parser.add_argument("--page-only", action="store_true", help="write the page from the results that are there")
     return parser
 
@@ -100,7 +101,11 @@ def main(arguments: Sequence[str] | None = None, page_at: Path = PAGE, results_a
         plan = plan_of(given)
         results = trio.run(measure, plan, _print_line, given.save or (None if quick else ENVIRONMENTS / "results.json"))
         print(f"\n{reached(results)}\n")
-        if quick:
+        if given.merge:
+            merged = Results.load(results_at)
+            merged.replace_rows(results)
+            results = merged
+        elif quick:
             print(page(results))
             return 0
         results.save(results_at)

@@ -6,6 +6,8 @@ history uses a new saver for each measurement. LangSmith's tracing is off; a run
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from typing import Any
 
 from langchain.agents import create_agent
@@ -14,8 +16,9 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint, task
 
-from .protocol import HISTORY, Row, concurrent, made, serve, timed, versions
+from .protocol import BRANCHES, HISTORY, STEPS, Row, concurrent, made, serve, timed, versions
 
 
 class InstantModel(BaseChatModel):
@@ -50,6 +53,12 @@ class CallingModel(InstantModel):
 
 @tool
 async def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+@task
+async def take_step(number: int) -> int:
     """Twice the number."""
     return 2 * number
 
@@ -103,6 +112,25 @@ async def memory_add(times: int) -> float:
     return await timed(lambda: agent.aupdate_state(IN_THREAD, said("hello")))(times)
 
 
+def in_new_threads(work: Any) -> Row:
+    """Return the row of runs of a function with recorded tasks, each in a thread of its own, all in one saver."""
+    threads = itertools.count()
+    flow = entrypoint(checkpointer=InMemorySaver())(work)
+    return timed(lambda: flow.ainvoke(1, {"configurable": {"thread_id": f"thread {next(threads)}"}}))
+
+
+async def take_steps(number: int) -> int:
+    """Take steps one after another."""
+    for _ in range(STEPS):
+        number = await take_step(1)
+    return number
+
+
+async def take_branches(number: int) -> int:
+    """Take steps at once."""
+    return len(await asyncio.gather(*(take_step(at) for at in range(BRANCHES))))
+
+
 def rows() -> dict[str, Row]:
     """Return the peer's rows."""
     one = simple()
@@ -117,6 +145,8 @@ def rows() -> dict[str, Row]:
         "tool_history": in_thread(model=CALLING, tools=[double]),
         "memory_add": memory_add,
         "concurrent": concurrent(lambda: one.ainvoke(said("hello"))),
+        "steps": in_new_threads(take_steps),
+        "branches": in_new_threads(take_branches),
     }
 
 

@@ -26,8 +26,10 @@ from typing import Any, TextIO
 
 __all__ = [
     "AT_ONCE",
+    "BRANCHES",
     "HISTORY",
     "KEPT",
+    "STEPS",
     "Row",
     "bytes_each",
     "concurrent",
@@ -46,6 +48,12 @@ HISTORY = 100
 
 AT_ONCE = 1_000
 """Number of simultaneous runs in rows with many."""
+
+STEPS = 10
+"""Number of steps, one after another, in a workflow."""
+
+BRANCHES = 100
+"""Number of simultaneous steps in a workflow, and of members in a team."""
 
 KEPT = 1_000
 """Most agents whose bytes are counted."""

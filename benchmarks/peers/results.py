@@ -1,8 +1,8 @@
 """Results of `make peers`: the file `results.json`, as values with figures and ratios. Knows no process.
 
 The file is `{"date", "rounds", "machine": {…}, "peers": {peer: {"versions": {…}, "absent": text}}, "rows": {row: {peer:
-{"best", "median"} | {"failed": text} | {"note": text}}}}`. Times are in seconds. Rows that a peer cannot do
-are missing.
+{"best", "median"} | {"failed": text} | {"note": text}}}, "days": {row: date}}`. Times are in seconds. Rows that a peer
+cannot do are missing. `days` has the rows that were measured on another day than the rest.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Results:
     machine: Mapping[str, str] = attrs.field(factory=dict)
     peers: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     rows: dict[str, dict[str, dict[str, Any]]] = attrs.field(factory=dict)
+    days: dict[str, str] = attrs.field(factory=dict)
 
     @classmethod
     def load(cls, path: Path = RESULTS) -> Results:
@@ -52,6 +53,16 @@ class Results:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(attrs.asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         part.replace(path)
+
+    def replace_rows(self, later: Results) -> None:
+        """Take the rows of a later measurement, and the peers that were measured for the first time."""
+        self.rows.update(later.rows)
+        self.peers = {**later.peers, **self.peers}
+        self.days.update(dict.fromkeys(later.rows, later.date))
+
+    def day(self, row: str) -> str:
+        """Return the day of a row."""
+        return self.days.get(row, self.date)
 
     def value(self, row: str, peer: str) -> float | None:
         """Return the peer's best in a row: seconds or bytes of one operation, or operations a second."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import attrs
 
-from .protocol import AT_ONCE, HISTORY
+from .protocol import AT_ONCE, BRANCHES, HISTORY, STEPS
 
 __all__ = ["GOALS", "HTTP_ROWS", "OURS", "PEERS", "ROWS", "Goal", "PeerKind", "Row"]
 
@@ -21,6 +21,7 @@ class Row:
 
     `unit` is `seconds`, `bytes`, or `a second`, where more is better. The time of one operation is divided by `parts`,
     if the operation has many of the row's subject. `base` is agno_rt's row to compare with, if agno_rt has no such row.
+    `table` is the table that shows the row, since few peers have both agents and workflows.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Row:
     unit: str = "seconds"
     parts: int = 1
     base: str = ""
+    table: str = "agents"
 
 
 @attrs.frozen
@@ -70,6 +72,11 @@ ROWS = (
     Row("tool_history", f"tool run, {HISTORY} messages of history"),
     Row("memory_add", f"add a message to a memory of {HISTORY}"),
     Row("concurrent", f"{AT_ONCE:,} simple runs at once, each", parts=AT_ONCE),
+    Row("steps_plain", f"workflow of {STEPS} steps, nothing recorded", table="workflows"),
+    Row("steps", f"workflow of {STEPS} recorded steps, in memory", table="workflows"),
+    Row("branches", f"workflow of {BRANCHES} recorded steps at once, in memory", table="workflows"),
+    Row("team", f"team of {BRANCHES} agents, all asked at once", table="workflows"),
+    Row("steps_durable", f"workflow of {STEPS} durable steps, on SQLite", table="workflows"),
     Row("http", "HTTP: simple runs a second, one process", unit="a second"),
     Row("http_two", "HTTP: simple runs a second, two processes", unit="a second"),
 )
@@ -108,6 +115,16 @@ PEERS = (
         "`create_agent` of LangChain, run by `ainvoke` under asyncio; the history is its `InMemorySaver`.",
     ),
     PeerKind(
+        "pydantic_graph",
+        "pydantic-graph",
+        "a graph of `GraphBuilder`, run under asyncio; nothing is recorded.",
+    ),
+    PeerKind(
+        "dbos",
+        "DBOS",
+        "`@DBOS.workflow` and `@DBOS.step` under asyncio, on its SQLite file with its own settings.",
+    ),
+    PeerKind(
         "smolagents",
         "smolagents",
         "`ToolCallingAgent.run`, whose answer is a call of `final_answer`; the history is its memory of steps. "
@@ -124,5 +141,10 @@ GOALS = (
     Goal("tool_history", "agno_go", at_most=0.4),
     Goal("tool", "agno", at_least=60),
     Goal("concurrent", "agno_go", at_most=1.5),
+    Goal("team", "agno", at_least=20),
+    Goal("steps_plain", "agno", at_least=10),
+    Goal("steps", "agno", at_least=10, peer_row="steps_plain"),
+    Goal("steps", "langgraph", at_least=50),
+    Goal("steps_durable", "dbos", at_least=15),
     Goal("http_two", "agno", at_least=70, peer_row="http"),
 )

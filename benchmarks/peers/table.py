@@ -25,18 +25,28 @@ def told(results: Results, row: Row) -> str:
 
 
 def page(results: Results) -> str:
-    """Render the section of the performance page: the table, and notes on it."""
+    """Render the section of the performance page: the tables, and notes on them."""
+    tables: dict[str, list[Row]] = {}
+    for row in ROWS:
+        if any("best" in found for found in results.rows.get(row.name, {}).values()):
+            tables.setdefault(row.table, []).append(row)
     kinds = [kind for kind in PEERS if kind.name in results.peers]
+    how = "\n".join(f"- **{kind.title}**: {kind.how}" for kind in kinds)
+    return "\n\n".join([*(_render_table(results, rows) for rows in tables.values()), HOW, how])
+
+
+def _render_table(results: Results, rows: Sequence[Row]) -> str:
+    """Render the rows with the peers that have a value, a reason or a fault in one of them, or have none anywhere."""
+    known = {peer for row in rows for peer in results.rows[row.name]}
+    elsewhere = {peer for found in results.rows.values() for peer in found} - known
+    kinds = [kind for kind in PEERS if kind.name in results.peers and kind.name not in elsewhere]
     notes = _Notes()
-    rows = [row for row in ROWS if any("best" in found for found in results.rows.get(row.name, {}).values())]
     lines = [_render_line(["", *(kind.title for kind in kinds)]), _render_line(["---"] * (len(kinds) + 1))]
     lines += [_render_line([row.text, *(_render_cell(results, row, kind, notes) for kind in kinds)]) for row in rows]
     parts = [
-        _describe_measurement(results, kinds),
+        _describe_measurement(results, kinds, results.day(rows[0].name)),
         "\n".join(lines),
         "\n".join(f"{mark} {text}.<br>" for text, mark in notes.marks.items()).removesuffix("<br>"),
-        HOW,
-        "\n".join(f"- **{kind.title}**: {kind.how}" for kind in kinds),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -51,7 +61,7 @@ class _Notes:
         return self.marks.setdefault(text, f"({len(self.marks) + 1})")
 
 
-def _describe_measurement(results: Results, kinds: Iterable[PeerKind]) -> str:
+def _describe_measurement(results: Results, kinds: Iterable[PeerKind], day: str) -> str:
     machine = results.machine
     versions = [
         f"{kind.title} {' / '.join(given.values())}"
@@ -70,7 +80,7 @@ def _describe_measurement(results: Results, kinds: Iterable[PeerKind]) -> str:
         machine.get("os", ""),
     ]
     return (
-        f"Measured on {results.date} by `make peers` ({', '.join(fact for fact in facts if fact)}, CPython {python}): "
+        f"Measured on {day} by `make peers` ({', '.join(fact for fact in facts if fact)}, CPython {python}): "
         f"{'; '.join(versions)}. All processes run at the same time and take turns in {results.rounds} "
         "rounds, fewer in slow rows; the best round counts. "
         "In brackets: how many times as fast, or as small, agno_rt is in the same row."

@@ -130,14 +130,15 @@ def test_no_answer_is_lost() -> None:
             result = await run.wait()
             statuses.add(f"{len(result.approvals)} left")
             while result.status == "paused":
-                for each in result.approvals:
+                # The first answer may have come after the pause, whose approvals then have the question still.
+                for each in await memory.approvals(run=run.id, status="pending"):
                     await rt.answer(each.id, "yes")
                 result = await rt.resume(run.id, asker)
         assert result.output == ["a yes", "b yes"]
         assert sorted(log) == ["a", "a yes", "b", "b yes"]
 
     run_schedules(scenario, 50)
-    assert statuses == {"1 left"}
+    assert statuses == {"1 left", "2 left"}
 
 
 def test_an_answer_between_the_look_and_the_pause() -> None:

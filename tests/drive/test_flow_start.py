@@ -157,6 +157,23 @@ async def pay(amount: int) -> str:
     return f"paid {amount}"
 
 
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_run_that_begins_again_starts_others(stored: bool) -> None:
+    """After `flow.again`, a background run at the same place is another run."""
+    finder, runs = Finder(), set[str]()
+
+    @workflow(name="w", memory={"journal": stored})
+    async def counting(count: int, flow: Flow) -> str:
+        run = await flow.start(finder.agent, f"number {count}")
+        runs.add((await run.wait()).run_id)
+        return flow.again(count - 1) if count else "done"
+
+    async with Runtime() as rt:
+        assert (await rt.run(counting, "2")).content == "done"
+    assert finder.counts == {"number 2": 1, "number 1": 1, "number 0": 1}
+    assert len(runs) == 3
+
+
 async def test_a_background_run_that_waits_for_a_person() -> None:
     """The flow pauses where it waits for the run, and both go on after the decision; a finished run stays finished."""
     finder = Finder()

@@ -18,6 +18,7 @@ EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web
 OFFLINE = (
     "howto/observability",
     "concepts/teams",
+    "concepts/workflows",
     "howto/several-agents",
     "howto/graphs",
     "howto/approvals",
@@ -82,4 +83,4 @@ def test_the_page_for_those_who_come_from_elsewhere(
 
     follow_page(DOCS / "howto" / "migrate.md", tmp_path, {}, {'"openai:gpt-5"': local})
 
-    assert len(provider[1]) == 5
+    assert len(provider[1]) == 5 + 2 + 1

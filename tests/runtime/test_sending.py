@@ -38,14 +38,6 @@ from agno_rt.steps import read_steps
 from agno_rt.teams import Broadcast, Sequence
 from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere
 
-
-class StoredTeam(Team):
-    """A team whose runs are stored."""
-
-    __slots__ = ()
-    memory = MemoryPolicy(journal=True)
-
-
 ROOT = Path(__file__).parents[2]
 STORED = MemoryPolicy(journal=True)
 
@@ -418,7 +410,7 @@ class TestFlows:
     async def test_the_run_under_way_within(self) -> None:
         """The member that is at work takes the message, and the next member does not see it as a message."""
         first, second = Stepping("draft", "better"), Noting()
-        team = StoredTeam([Agent(first, "a"), Agent(second, "b")], Sequence(), name="team")
+        team = Team([Agent(first, "a"), Agent(second, "b")], Sequence(), name="team", memory=STORED)
         async with Runtime() as rt:
             run = await rt.start(team, "go")
             await first.asked.wait()
@@ -433,13 +425,14 @@ class TestFlows:
         assert not any("shorter" in request for request in second.requests)
         assert [each.kind for each in entries].count("received") == 1
 
-    @pytest.mark.parametrize("kind", [Team, StoredTeam])
-    async def test_all_that_are_at_work(self, kind: type[Team]) -> None:
+    @pytest.mark.parametrize("stored", [False, True])
+    async def test_all_that_are_at_work(self, stored: bool) -> None:
         """Each member of a broadcast takes the message, in a team that is stored and in one that is not."""
         models, last = [Stepping("x", "y"), Stepping("x", "y")], Noting()
         members = [Agent(models[0], "a"), Agent(models[1], "b"), Agent(last, "c")]
         async with Runtime() as rt:
-            run = await rt.start(kind(members, Broadcast(), name="team"), "go")
+            team = Team(members, Broadcast(), name="team", memory={"journal": stored})
+            run = await rt.start(team, "go")
             for model in models:
                 await model.asked.wait()
             await trio.testing.wait_all_tasks_blocked()

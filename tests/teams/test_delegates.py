@@ -419,11 +419,13 @@ class TestDurable:
 
     async def test_a_parent_that_paused(self) -> None:
         """Tasks of a paused run are stopped, and go on when the run is resumed; a finished one is not run again."""
-        helper, slow = Helper(), Helper(is_open=False)
+        helper, slow, memory = Helper(), Helper(is_open=False), InProcessMemory()
         slow_agent = Agent(ScriptedModel(slow.answer), "slow")
 
         async def ask(request: ModelRequest) -> ToolCall:
             await slow.asked.wait()
+            while not await memory.runs(status="completed"):
+                await trio.lowlevel.checkpoint()
             return ToolCall("3", "pay", {"amount": 1})
 
         script = [
@@ -435,10 +437,10 @@ class TestDurable:
         ]
         agent = boss(script, helper.agent(), slow_agent, memory=STORED)
         agent.tools = [*agent.tools, pay]
-        async with Runtime() as rt:
+        async with Runtime(memory=memory) as rt:
             paused = await rt.run(agent, "go")
             assert paused.status == "paused"
-            statuses = sorted(run.status for run in await rt.memory.runs() if run.parent)  # type: ignore[attr-defined]
+            statuses = sorted(run.status for run in await memory.runs() if run.parent)
             assert statuses == ["cancelled", "completed"]
             await rt.approve(paused.approvals[0].id)
             slow.go.set()

@@ -5,6 +5,7 @@ No method awaits before its work is done, so each method is atomic.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -48,14 +49,36 @@ from agno_rt.run_store import (
 __all__ = ["InProcessRuns"]
 
 
-@attrs.define(eq=False)
 class _Run:
-    """A run, its journal and its signals; `size` is the bytes of its entries and signals."""
+    """A run, its journal and its signals; `size` is the bytes of its entries and signals.
 
-    record: RunRecord
-    entries: list[Entry]
-    size: int = 0
-    signals: list[Signal] = attrs.Factory(list)
+    `owner` and `status` are the record's. Other changes are applied when somebody reads the record: a copy of the
+    record for each step of a workflow would take longer than the rest of the step.
+    """
+
+    __slots__ = ("_record", "changes", "entries", "id", "owner", "signals", "size", "status")
+
+    changes: dict[str, Any]
+    _record: RunRecord
+
+    def __init__(self, record: RunRecord, entries: list[Entry], size: int) -> None:
+        self.id = record.id
+        self.entries = entries
+        self.size = size
+        self.signals: list[Signal] = []
+        self.record = record
+
+    @property
+    def record(self) -> RunRecord:
+        """The record as it is now."""
+        if self.changes:
+            self._record = attrs.evolve(self._record, entries=len(self.entries), **self.changes)
+            self.changes = {}
+        return self._record
+
+    @record.setter
+    def record(self, record: RunRecord) -> None:
+        self._record, self.owner, self.status, self.changes = record, record.owner, record.status, {}
 
 
 class InProcessRuns:
@@ -64,8 +87,8 @@ class InProcessRuns:
     _clock: Callable[[], float]
 
     def __init__(self, bounds: MemoryBounds) -> None:
-        # The most recently changed are at the end.
-        self._runs: dict[str, _Run] = {}
+        # The most recently changed are at the end. A plain dict would search for its first key after many removals.
+        self._runs: OrderedDict[str, _Run] = OrderedDict()
         self._run_bytes = 0
         self._run_bounds = bounds
         self._forgets_runs = False
@@ -89,17 +112,18 @@ class InProcessRuns:
         if run.id in self._runs:
             raise run_taken(run.id)
         check_order(run.id, 0, entries)
-        self._make_room_for_run(_count_bytes(entries), runs=1)
-        record = attrs.evolve(new_record(run, self._clock()), entries=len(entries))
-        self._runs[run.id] = _Run(record, list(entries), _count_bytes(entries))
-        self._run_bytes += _count_bytes(entries)
+        size = _count_bytes(entries)
+        self._make_room_for_run(size, runs=1)
+        self._runs[run.id] = _Run(new_record(run, self._clock(), len(entries)), list(entries), size)
+        self._run_bytes += size
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
         """See `RunStore.write_run`."""
         stored = self._run_owned_by(run, owner)
         check_order(run, len(stored.entries), entries)
-        self._make_room_for_run(_count_bytes(entries))
-        self._write(stored, entries)
+        size = _count_bytes(entries)
+        self._make_room_for_run(size)
+        self._add(stored, entries, size)
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
         """See `RunStore.change_run`."""
@@ -111,7 +135,8 @@ class InProcessRuns:
         if change.waits_for:
             waits_for = [self._approvals[each] for each in change.waits_for if each in self._approvals]
             check_decided(run, waits_for, self._clock())
-        self._make_room_for_run(_count_bytes(change.entries))
+        size = _count_bytes(change.entries)
+        self._make_room_for_run(size)
         if (more := change.append) is not None:
             version = await self.append(
                 more.session, more.messages, version=more.version, user=more.user, data=more.data, agent=more.agent
@@ -121,9 +146,9 @@ class InProcessRuns:
             self._add_approvals(run, change.approvals)
         if change.withdrawn:
             self._withdraw(change.withdrawn)
-        self._write(
+        self._add(stored, change.entries, size)
+        self._change(
             stored,
-            change.entries,
             status=change.status,
             content=change.content,
             error=change.error,
@@ -136,9 +161,9 @@ class InProcessRuns:
     async def claim_run(self, run: str, owner: str, *, held_by: str | None) -> RunRecord:
         """See `RunStore.claim_run`."""
         stored = self._run(run)
-        check_claim(run, stored.record.status, stored.record.owner, held_by)
-        self._write(
-            stored, (), status="running", owner=owner, error=None, code=None, cancel_requested=False, wakes_at=None
+        check_claim(run, stored.status, stored.owner, held_by)
+        self._change(
+            stored, status="running", owner=owner, error=None, code=None, cancel_requested=False, wakes_at=None
         )
         return stored.record
 
@@ -169,11 +194,11 @@ class InProcessRuns:
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""
         stored = self._run(run)
-        if stored.record.status in OVER:
+        if stored.status in OVER:
             return False
         # Nobody is there to cancel a run without an owner, so it is over at once.
-        ended: dict[str, Any] = {"status": "cancelled"} if stored.record.owner is None else {}
-        self._write(stored, (), cancel_requested=True, **ended)
+        ended: dict[str, Any] = {"status": "cancelled"} if stored.owner is None else {}
+        self._change(stored, cancel_requested=True, **ended)
         return True
 
     async def cancels(self, runs: Sequence[str]) -> set[str]:
@@ -183,12 +208,12 @@ class InProcessRuns:
     async def send_signal(self, run: str, name: str, value: bytes) -> RunStatus:
         """See `SignalStore.send_signal`."""
         stored = self._run(run)
-        check_signalled(run, stored.record.status, name)
+        check_signalled(run, stored.status, name)
         self._make_room_for_run(len(value))
         stored.signals.append(Signal(run, len(stored.signals) + 1, name, value, self._clock()))
         stored.size += len(value)
         self._run_bytes += len(value)
-        return stored.record.status
+        return stored.status
 
     async def signals(self, run: str, *, after: int = 0) -> list[Signal]:
         """See `SignalStore.signals`."""
@@ -213,7 +238,7 @@ class InProcessRuns:
         if renewal.archive in self._runs:
             raise run_taken(renewal.archive)
         before = [*stored.entries, renewal.last]
-        archive = _Run(archive_record(stored.record, renewal, len(before), now), before)
+        archive = _Run(archive_record(stored.record, renewal, len(before), now), before, 0)
         archive.signals = [each for each in stored.signals if each.seq in renewal.taken]
         left = [each for each in stored.signals if each.seq not in renewal.taken]
         self._make_room_for_run(_count_bytes([renewal.last, renewal.first]), runs=1)
@@ -337,16 +362,15 @@ class InProcessRuns:
         if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
             return
         bound = f"{bounds.runs:,} stored runs, {bounds.size // MEBIBYTE:,} MiB of journals"
-        # The least recently changed first: `_write` moves each changed run to the end.
-        for run in [each for each, stored in self._runs.items() if stored.record.status in OVER]:
-            if len(self._runs) + runs <= bounds.runs and self._run_bytes + size <= bounds.size:
-                break
-            self._forget_runs([run])
+        while len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
+            # The least recently changed first: `_add` and `_change` move each changed run to the end.
+            over = next((run for run, stored in self._runs.items() if stored.status in OVER), None)
+            if over is None:
+                raise no_room("another step of a run", f"{bound}, and none of these is over")
+            self._forget_runs([over])
             if not self._forgets_runs:
                 self._forgets_runs = True
                 warn_of_forgetting("those that are over and were changed longest ago", bound)
-        if len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
-            raise no_room("another step of a run", f"{bound}, and none of these is over")
 
     def _run(self, run: str) -> _Run:
         stored = self._runs.get(run)
@@ -356,22 +380,27 @@ class InProcessRuns:
 
     def _run_owned_by(self, run: str, owner: str) -> _Run:
         stored = self._run(run)
-        check_owner(run, stored.record.owner, owner)
+        if stored.owner != owner:
+            check_owner(run, stored.owner, owner)
         return stored
 
-    def _write(self, stored: _Run, entries: Sequence[Entry], **changes: Any) -> None:
-        """Add the entries and change the record, and move the run to the end of the order of changes."""
-        check_order(stored.record.id, len(stored.entries), entries)
-        stored.entries.extend(entries)
-        stored.size += _count_bytes(entries)
-        self._run_bytes += _count_bytes(entries)
-        count = len(stored.entries)
-        stored.record = attrs.evolve(stored.record, entries=count, updated_at=self._clock(), **changes)
-        self._runs[stored.record.id] = self._runs.pop(stored.record.id)
+    def _add(self, stored: _Run, entries: Sequence[Entry], size: int) -> None:
+        """Add entries of `size` bytes, and move the run to the end of the order of changes."""
+        stored.entries += entries
+        stored.size += size
+        self._run_bytes += size
+        stored.changes["updated_at"] = self._clock()
+        self._runs.move_to_end(stored.id)
+
+    def _change(self, stored: _Run, **changes: Any) -> None:
+        """Change the record, and move the run to the end of the order of changes."""
+        stored.owner, stored.status = changes.get("owner", stored.owner), changes.get("status", stored.status)
+        stored.changes.update(changes, updated_at=self._clock())
+        self._runs.move_to_end(stored.id)
 
 
 def _count_bytes(entries: Sequence[Entry]) -> int:
-    return sum(len(entry.body) for entry in entries)
+    return sum([len(entry.body) for entry in entries])
 
 
 def _list_tree(run: str, within: Mapping[str, Sequence[str]]) -> list[str]:

@@ -83,7 +83,7 @@ _AT_ONCE = 500
 
 def create_run(connection: sqlite3.Connection, run: RunRecord, entries: Sequence[Entry], now: float) -> None:
     """Store a new run with the beginning of its journal."""
-    record = attrs.evolve(new_record(run, now), entries=len(entries))
+    record = new_record(run, now, len(entries))
     if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone() is not None:
         raise run_taken(run.id)
     check_order(run.id, 0, entries)
