@@ -17,7 +17,6 @@ from agno_rt import Runtime, Workflow
 from agno_rt.errors import UsageError
 from agno_rt.workflows import Condition, Loop, Map, Router, add
 from agno_rt.workflows._expressions import Expression
-
 from tests.workflows.cel_cases import ANSWERS, ENGINE_ALONE, ERRORS, FAULTS, VALUES
 
 ENGINE = "cel_expr_python.cel"
