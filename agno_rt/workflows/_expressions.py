@@ -1,195 +1,182 @@
-"""Expressions of declared workflows, such as `output.approved` or `state.count > 3`. Pure.
+"""Expressions of declared workflows in CEL, such as `output.approved` or `state.count > 3`.
 
-An expression is a part of Python's syntax: names, fields, items, constants, comparisons, `and`, `or`, `not`, `len()`.
-Nothing else is called, and no name with a leading underscore is read, so that a file may hold expressions safely.
+With the extra `agno-rt[cel]` the engine of the CEL project reads and computes an expression. Without it the reader here
+does, which has the usual part of CEL and refuses the rest by name. Both get plain values, as JSON would carry them.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
-import operator
+import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
+import msgspec
 
+from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import UsageError
 from agno_rt.failures import must_pass, named
+from agno_rt.workflows._cel_engine import compile_text, find_engine
+from agno_rt.workflows._cel_parts import Part
+from agno_rt.workflows._cel_reader import read_part
+from agno_rt.workflows._cel_tokens import CelFault, NeedsEngine
+from agno_rt.workflows._cel_types import Type, show_type
+from agno_rt.workflows._cel_values import CelError
 
-__all__ = ["Expression"]
+__all__ = ["Expression", "Wanted"]
 
-Value: TypeAlias = Callable[[Mapping[str, Any]], Any]
-"""A part of an expression: the names' values in, the part's value out."""
+Wanted: TypeAlias = Literal["a condition", "a list", "a value"]
+"""The use of an expression. A condition is true or false, and nothing else counts as either."""
 
 _MOST_CHARACTERS = 500
-"""The longest expression: Python's parser takes more memory for deeper ones."""
+"""The longest expression: longer ones belong into a function."""
 
 _HINT = (
-    "Write fields, constants and comparisons: output.approved, state.count > 3, len(output.parts) == 0 or not "
-    'output.kind in ["a", "b"]. For more, give a function of (output, state).'
+    "Write CEL: output.approved, state.count > 3, size(output.parts) == 0 || !output.ready, output.kind in ['a', 'b'], "
+    "has(output.title). For more, give a function of (output, state)."
 )
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-    ast.In: lambda part, whole: part in whole,
-    ast.NotIn: lambda part, whole: part not in whole,
-}
-_CONSTANTS = {"true": True, "false": False, "null": None}
+_ENGINE_HINT = "Only the engine has this: pip install 'agno-rt[cel]'. Or give a function of (output, state)."
+_PYTHON = re.compile(r"\b(and|or|not|is|None|True|False|len)\b")
+_PYTHON_HINT = "CEL has && for and, || for or, ! for not, true, false and null, size(x) for len(x), == for is."
+_USES = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|(?<![\w.])([a-zA-Z]\w*)\b(?:\s*\.\s*(\w+)\b(?!\s*\())?""")
+_PLAIN = (str, bool, int, float, list, tuple, Mapping, type(None))
 
 
 @attrs.frozen
 class Expression:
-    """An expression that was read: `text` as it was written, and the fields of the state that it names."""
+    """An expression that was read: `text` as it was written, and by name the fields that it reads of each name.
+
+    A field `""` stands for the whole value.
+    """
 
     text: str
-    state_fields: tuple[str, ...]
-    _value: Value = attrs.field(repr=False, eq=False)
+    uses: Mapping[str, Collection[str]]
+    _what: str
+    _wanted: Wanted
+    _own: Part | None = attrs.field(repr=False, eq=False)
+    _value: Callable[[Mapping[str, Any]], Any] = attrs.field(repr=False, eq=False)
 
     @classmethod
-    def read(cls, text: str, what: str, names: Collection[str] = ("output", "state")) -> Expression:
+    def read(
+        cls, text: str, what: str, wanted: Wanted = "a value", names: Collection[str] = ("output", "state")
+    ) -> Expression:
         """Read an expression about the names. Raises `UsageError`; `what` says where the expression is."""
-        try:
-            if len(text) > _MOST_CHARACTERS:
-                raise SyntaxError(f"it has {len(text)} characters, of at most {_MOST_CHARACTERS}")
-            tree = ast.parse(text.strip(), mode="eval").body
-            value = _read_part(tree, names)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
-            reason = getattr(exc, "msg", None) or str(exc)
-            raise UsageError(f"{what}: cannot read the expression {text!r}: {reason}", hint=_HINT) from exc
-        fields = [
-            each.attr
-            for each in ast.walk(tree)
-            if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id == "state"
-        ]
-        return cls(text, tuple(fields), value)
+        own, value = _read_text(text, what, wanted, dict.fromkeys(names, "dyn"))
+        return cls(text, _list_uses(text, names), what, wanted, own, value)
+
+    def check(self, state: Type, place: str) -> None:
+        """Raise `UsageError` if the expression does not fit the type of the state; `place` names the workflow."""
+        _read_text(self.text, f"{place}, {self._what}", self._wanted, {"output": "dyn", "state": state})
 
     def evaluate(self, names: Mapping[str, Any], place: str) -> Any:
         """Return the value. Raises `UsageError` with the place and the expression."""
         try:
-            return self._value(names)
-        except BaseException as exc:  # fields and comparisons of the values are code of others
+            if self._wanted == "a list" and self._own is not None and self._own.path is not None:
+                return _follow(names, self._own.path)
+            given = {name: _make_plain(names[name], fields) for name, fields in self.uses.items()}
+            value = self._compute(given)
+        except BaseException as exc:  # fields of the values are code of others
             if must_pass(exc):
                 raise
-            reason = str(exc) if type(exc) is LookupError else named(exc)
+            reason = str(exc) if isinstance(exc, CelError) else named(exc)
             hint = "Look at the output of the node before, and at the fields of the state."
             raise UsageError(f"{place}: the expression {self.text!r} failed: {reason}", hint=hint) from exc
-
-
-def _read_part(tree: ast.expr, names: Collection[str]) -> Value:
-    """Return the part as a function. Raises `SyntaxError` for a part that expressions do not have."""
-    reader = _READERS.get(type(tree))
-    if reader is None:
-        raise SyntaxError(f"{ast.unparse(tree)!r} is nothing that an expression may have")
-    return reader(tree, names)
-
-
-def _read_name(tree: ast.Name, names: Collection[str]) -> Value:
-    name = tree.id
-    if name in names:
-        return lambda given: given[name]
-    if name in _CONSTANTS:
-        constant = _CONSTANTS[name]
-        return lambda given: constant
-    raise SyntaxError(f"there is no {name!r}, only {', '.join(names)}")
-
-
-def _read_field(tree: ast.Attribute, names: Collection[str]) -> Value:
-    whole, name, written = _read_part(tree.value, names), tree.attr, ast.unparse(tree.value)
-    if name.startswith("_"):
-        raise SyntaxError(f"{name!r} is private")
-    return lambda given: _find_field(whole(given), name, written)
-
-
-def _read_item(tree: ast.Subscript, names: Collection[str]) -> Value:
-    whole, at = _read_part(tree.value, names), ast.literal_eval(tree.slice)
-    if not isinstance(at, int | str):
-        raise SyntaxError("an item is named by a whole number or a text")
-    return lambda given: whole(given)[at]
-
-
-def _read_constant(tree: ast.expr, names: Collection[str]) -> Value:
-    constant = ast.literal_eval(tree)
-    return lambda given: constant
-
-
-def _read_unary(tree: ast.UnaryOp, names: Collection[str]) -> Value:
-    if not isinstance(tree.op, ast.Not):
-        return _read_constant(tree, names)
-    part = _read_part(tree.operand, names)
-    return lambda given: not part(given)
-
-
-def _read_bool(tree: ast.BoolOp, names: Collection[str]) -> Value:
-    parts, is_or = [_read_part(each, names) for each in tree.values], isinstance(tree.op, ast.Or)
-
-    def join(given: Mapping[str, Any]) -> Any:
-        value: Any = None
-        for part in parts:
-            value = part(given)
-            if bool(value) is is_or:
-                break
+        if self._wanted == "a condition" and not isinstance(value, bool):
+            problem = f"{place}: the expression {self.text!r} is {value!r:.80}, and a condition is true or false"
+            raise UsageError(problem, hint="Compare: output.title != '', size(output.parts) > 0, state.count > 0.")
         return value
 
-    return join
+    def _compute(self, given: Mapping[str, Any]) -> Any:
+        try:
+            return self._value(given)
+        except CelError:
+            # The reader here says which value lacks which field; the engine does not.
+            if self._own is not None:
+                self._own.value(given)
+            raise
 
 
-def _read_comparison(tree: ast.Compare, names: Collection[str]) -> Value:
-    first = _read_part(tree.left, names)
-    rest = [(_COMPARISONS[type(op)], _read_part(to, names)) for op, to in zip(tree.ops, tree.comparators, strict=True)]
-
-    def compare(given: Mapping[str, Any]) -> bool:
-        ours = first(given)
-        for holds, part in rest:
-            theirs = part(given)
-            if not holds(ours, theirs):
-                return False
-            ours = theirs
-        return True
-
-    return compare
-
-
-def _read_list(tree: ast.List | ast.Tuple, names: Collection[str]) -> Value:
-    parts = [_read_part(each, names) for each in tree.elts]
-    return lambda given: [part(given) for part in parts]
-
-
-def _read_length(tree: ast.Call, names: Collection[str]) -> Value:
-    if not isinstance(tree.func, ast.Name) or tree.func.id != "len" or len(tree.args) != 1 or tree.keywords:
-        raise SyntaxError(f"{ast.unparse(tree)!r} calls something else than len(...)")
-    part = _read_part(tree.args[0], names)
-    return lambda given: len(part(given))
+def _read_text(
+    text: str, what: str, wanted: Wanted, names: Mapping[str, Type]
+) -> tuple[Part | None, Callable[[Mapping[str, Any]], Any]]:
+    """Return the expression as read here, if it can be, and the function that computes it. Raises `UsageError`."""
+    own, fault = None, None
+    try:
+        if len(text) > _MOST_CHARACTERS:
+            raise CelFault(f"it has {len(text)} characters, of at most {_MOST_CHARACTERS}", _MOST_CHARACTERS + 1)
+        own = read_part(text, names)
+    except CelFault as exc:
+        fault = exc
+    engine = find_engine() if fault is None or isinstance(fault, NeedsEngine) else None
+    if engine is not None:
+        try:
+            type_, value = compile_text(engine, text, names)
+        except CelFault as exc:
+            raise _refuse(text, what, exc) from exc
+    elif own is None or fault is not None:
+        raise _refuse(text, what, fault) from fault
+    else:
+        type_, value = show_type(own.type), own.value
+    if wanted == "a condition" and type_ not in ("bool", "dyn"):
+        raise _refuse(text, what, CelFault(f"it is of type {type_}, and a condition is true or false", 1))
+    return own, value
 
 
-_READERS: dict[type[ast.expr], Callable[[Any, Collection[str]], Value]] = {
-    ast.Name: _read_name,
-    ast.Attribute: _read_field,
-    ast.Subscript: _read_item,
-    ast.Constant: _read_constant,
-    ast.UnaryOp: _read_unary,
-    ast.BoolOp: _read_bool,
-    ast.Compare: _read_comparison,
-    ast.List: _read_list,
-    ast.Tuple: _read_list,
-    ast.Call: _read_length,
-}
+def _refuse(text: str, what: str, fault: CelFault | None) -> UsageError:
+    hint = _ENGINE_HINT if isinstance(fault, NeedsEngine) else _PYTHON_HINT if _PYTHON.search(text) else _HINT
+    column = 1 if fault is None else fault.column
+    return UsageError(f"{what}: cannot read the expression {text!r} at column {column}: {fault}", hint=hint)
 
 
-def _find_field(value: Any, name: str, written: str) -> Any:
-    """Return a field of an object, or an entry of a dict."""
-    if isinstance(value, Mapping):
-        if name in value:
-            return value[name]
-    elif hasattr(value, name):
-        found = getattr(value, name)
-        # A method is true whatever it would return: `output.title` of a text is a mistake.
-        if not inspect.isroutine(found):
-            return found
-    raise LookupError(f"{written} is a {type(value).__name__} without {name!r}")
+def _list_uses(text: str, names: Collection[str]) -> dict[str, set[str]]:
+    """Return the fields that the text reads of each name."""
+    uses: dict[str, set[str]] = {}
+    for name, field in _USES.findall(text):
+        if name in names:
+            uses.setdefault(name, set()).add(field)
+    return uses
+
+
+def _make_plain(value: Any, fields: Collection[str]) -> Any:
+    """Return a value as JSON would carry it; of an object no more than the fields that are read."""
+    if isinstance(value, _PLAIN):
+        return _convert(value)
+    found = {name: _convert(getattr(value, name)) for name in fields if _is_field(value, name)}
+    if found and "" not in fields:
+        return found
+    whole = _convert(value)
+    return whole | found if isinstance(whole, dict) else whole
+
+
+def _convert(value: Any) -> Any:
+    return msgspec.to_builtins(value, enc_hook=_convert_object)
+
+
+def _convert_object(value: Any) -> Any:
+    """Return an object that msgspec does not know in a plain form; a failure that a group kept is its text."""
+    return f"failed: {named(value)}" if isinstance(value, BaseException) else plain_value(value)
+
+
+def _is_field(value: Any, name: str) -> bool:
+    # A method is not a field, and what a class keeps for itself is not there.
+    return (
+        bool(name) and not name.startswith("_") and hasattr(value, name) and not inspect.isroutine(getattr(value, name))
+    )
+
+
+def _follow(names: Mapping[str, Any], path: tuple[Any, ...]) -> Any:
+    """Return what is at the end of the path as it is, so that a list keeps its objects. Raises `CelError`."""
+    value, written = names[path[0]], str(path[0])
+    for key in path[1:]:
+        if isinstance(value, Mapping):
+            found = [value[key]] if key in value else []
+        elif isinstance(key, int):
+            is_list = isinstance(value, list | tuple)
+            found = [value[key]] if is_list and 0 <= key < len(value) else []
+        else:
+            found = [getattr(value, key)] if _is_field(value, key) else []
+        if not found:
+            raise CelError(f"{written} is a {type(value).__name__} without {key!r}")
+        value, written = found[0], f"{written}.{key}" if isinstance(key, str) else f"{written}[{key}]"
+    return value

@@ -6,19 +6,18 @@ ended; so branches may share a state, and a failed attempt leaves nothing behind
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Annotated, Any, get_args, get_origin
 
-import attrs
 import msgspec
 
 from agno_rt._schema.describe import type_decoder
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import StateConflict, UsageError
 from agno_rt.failures import must_pass, named
+from agno_rt.workflows._cel_types import describe_class, list_fields
 from agno_rt.workflows.reducers import Reducer, find_reducer
 
 __all__ = ["STATE", "BranchState", "StateType"]
@@ -37,6 +36,7 @@ class StateType:
             first = type_()
             for field in self.reducers:
                 setattr(first, field, getattr(first, field))
+            self.described = describe_class(type_)
         except BaseException as exc:
             if must_pass(exc):
                 raise
@@ -129,13 +129,8 @@ def _encode_part(value: Any) -> Any:
 
 
 def _list_fields(type_: Any, name: str) -> list[str]:
-    if isinstance(type_, type):
-        if attrs.has(type_):
-            return [field.name for field in attrs.fields(type_)]
-        if dataclasses.is_dataclass(type_):
-            return [field.name for field in dataclasses.fields(type_)]
-        if issubclass(type_, msgspec.Struct):
-            return [field.name for field in msgspec.structs.fields(type_)]
+    if isinstance(type_, type) and (fields := list_fields(type_)) is not None:
+        return fields
     hint = "Give an attrs class, a data class or a msgspec Struct: state=ReportState."
     raise UsageError(f"the state of a workflow is {name}", hint=hint)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from agno_rt._schema.describe import type_decoder
 from agno_rt.agent import Agent
-from agno_rt.errors import UsageError, suggest
+from agno_rt.errors import UsageError
 from agno_rt.failures import named
 from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy
@@ -100,14 +100,14 @@ class Workflow(Runnable[Any, Any]):
             hint = "Give its class: Workflow(..., state=ReportState)."
             raise UsageError(f"function {node.name!r} takes the state; workflow {self.name!r} has none", hint=hint)
         for by in node.decisions() if isinstance(node, Node) else ():
-            for field in by.state_fields if isinstance(by, Expression) else ():
+            if not isinstance(by, Expression):
+                continue
+            if kind is not None:
+                by.check(kind.described, f"workflow {self.name!r}")
+            elif "state" in by.uses:
                 what = f"workflow {self.name!r}: the expression {by.text!r} of {node.name!r}"
-                if kind is None:
-                    hint = "Give its class: Workflow(..., state=ReportState)."
-                    raise UsageError(f"{what} reads the state, and the workflow has none", hint=hint)
-                if not hasattr(kind.make(), field):
-                    hint = suggest("field", field, kind.reducers)
-                    raise UsageError(f"{what} reads {field!r}, which {kind.name} does not have", hint=hint)
+                hint = "Give its class: Workflow(..., state=ReportState)."
+                raise UsageError(f"{what} reads the state, and the workflow has none", hint=hint)
 
 
 async def _make_state(kind: StateType, flow: Flow) -> Any:

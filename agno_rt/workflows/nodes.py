@@ -18,7 +18,7 @@ from agno_rt.errors import AgnoError, StepFailed, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.runnable import Ask, Flow, OnError, Runnable
 from agno_rt.workflows._ends import check_end
-from agno_rt.workflows._expressions import Expression
+from agno_rt.workflows._expressions import Expression, Wanted
 from agno_rt.workflows._function_node import FunctionNode, text_of_input
 from agno_rt.workflows._state import STATE, BranchState
 
@@ -166,10 +166,9 @@ class Map(Node):
 
     def __attrs_post_init__(self) -> None:
         _check_positive(self, attrs.fields(Map).limit, self.limit)
-        self._over = None if self.over is None else _read_decision(self.over, f"over of {self.name!r}")
+        self._over = None if self.over is None else _read_decision(self.over, f"over of {self.name!r}", "a list")
         if isinstance(self.key, str):
-            read = Expression.read(f"item.{self.key}", f"key of {self.name!r}", ("item",))
-            self._key = read
+            self._key = Expression.read(f"item.{self.key}", f"key of {self.name!r}", names=("item",))
 
     def children(self) -> Sequence[Any]:
         """See `Node.children`."""
@@ -249,7 +248,7 @@ class Loop(Node):
 
     def __attrs_post_init__(self) -> None:
         if self.until is not None:
-            self._until = _read_decision(self.until, f"until of {self.name!r}")
+            self._until = _read_decision(self.until, f"until of {self.name!r}", "a condition")
 
     def children(self) -> Sequence[Any]:
         """See `Node.children`."""
@@ -287,7 +286,7 @@ class Condition(Node):
     _when: Any = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        self._when = _read_decision(self.when, f"when of {self.name!r}")
+        self._when = _read_decision(self.when, f"when of {self.name!r}", "a condition")
 
     def children(self) -> Sequence[Any]:
         """See `Node.children`."""
@@ -414,10 +413,10 @@ def list_nodes(nodes: Iterable[Any]) -> Iterator[Any]:
             yield from list_nodes(node.children())
 
 
-def _read_decision(by: Any, what: str) -> Any:
+def _read_decision(by: Any, what: str, wanted: Wanted = "a value") -> Any:
     """Return what to decide by, with an expression read. Raises `UsageError`."""
     if isinstance(by, str):
-        return Expression.read(by, what)
+        return Expression.read(by, what, wanted)
     if isinstance(by, Ask | Runnable) or (callable(by) and not isinstance(by, type)):
         return by
     hint = "Give an expression such as 'output.approved', a function of (output, state), an Ask, or a runnable."

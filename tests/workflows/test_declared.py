@@ -256,7 +256,7 @@ async def test_conditions() -> None:
     def upper(text: str) -> str:
         return text.upper()
 
-    for when in ("len(output) > 3", lambda text: len(text) > 3, is_long):
+    for when in ("size(output) > 3", lambda text: len(text) > 3, is_long):
         assert await run(Condition(when, upper), "long") == "LONG"
         assert await run(Condition(when, upper), "go") == "go"
         assert await run(Condition(when, upper, agent("other")), "go") == "other"

@@ -196,9 +196,8 @@ async def test_conditions_read_the_state() -> None:
         return state.count
 
     assert await run([Loop(count, until="state.count >= 3"), Condition(spoil, show)]) == 3
-    with pytest.raises(UsageError, match="reads 'cuont', which Report does not have") as caught:
+    with pytest.raises(UsageError, match=r"until of 'loop': .*state does not have 'cuont', only notes, count"):
         Workflow("w", [Loop(count, until="state.cuont > 3")], state=Report)
-    assert "count" in caught.value.hint
 
 
 @attrs.define

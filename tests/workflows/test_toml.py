@@ -43,7 +43,7 @@ version = 3
 nodes = ["planner", {map = ["writer", "critic"], limit = 2}, "parts"]
 
 [workflows.parts]
-nodes = [{parallel = ["writer", "legal"], names = ["one", "two"]}, {condition = "len(output) == 2", then = "legal"}]
+nodes = [{parallel = ["writer", "legal"], names = ["one", "two"]}, {condition = "size(output) == 2", then = "legal"}]
 """,
     )
     report = project.runnable("report")
