@@ -130,8 +130,7 @@ class _Content:
     def read(self, body: Mapping[str, Any]) -> ModelResponse:
         """Return the response in a whole body. Raises `ValueError` and `ModelError`."""
         pieces = _Pieces(self.reading)
-        for _ in pieces.feed(body):
-            pass
+        pieces.feed(body)
         return pieces.response()
 
     def begin(self) -> _Pieces:
@@ -160,8 +159,8 @@ class _Pieces:
         """True after the finish reason."""
         return bool(self.reason)
 
-    def feed(self, value: Mapping[str, Any]) -> Iterator[Delta]:
-        """Take in a value and yield its deltas. Raises `ValueError` for another shape, `ModelError` for a failure."""
+    def feed(self, value: Mapping[str, Any]) -> list[Delta]:
+        """Take in a value and return its deltas. Raises `ValueError` for another shape, `ModelError` for a failure."""
         if error := value.get("error"):
             raise _add_details(reported(self._peer(), {"error": error}), error, self._peer())
         if _KNOWN.isdisjoint(value):
@@ -175,18 +174,11 @@ class _Pieces:
         if not candidates and feedback.get("blockReason"):
             raise self._refuse_prompt(feedback)
         # With several candidates, the others are left out.
-        for candidate in (each for each in candidates if not each.get("index")):
-            parts = _read_object(candidate, "content").get("parts") or ()
-            if not isinstance(parts, Sequence) or not all(isinstance(each, dict) for each in parts):
-                raise ValueError("parts is not a list of objects")
-            for part in parts:
-                yield from self._take_part(part)
-            self.reason = _read_text(candidate, "finishReason") or self.reason
-            self.message = _read_text(candidate, "finishMessage") or self.message
+        return [delta for each in candidates if not each.get("index") for delta in self._take_candidate(each)]
 
-    def end(self) -> Iterator[Delta]:
-        """Yield nothing: no delta is held back."""
-        return iter(())
+    def end(self) -> tuple[Delta, ...]:
+        """Return nothing: no delta is held back."""
+        return ()
 
     def response(self) -> ModelResponse:
         """Return the whole answer. Raises `ModelError` for an answer without anything in it."""
@@ -205,6 +197,15 @@ class _Pieces:
             self._peer().request_id,
             "" if self.reason in _EXACT else self.reason,
         )
+
+    def _take_candidate(self, candidate: Mapping[str, Any]) -> Iterator[Delta]:
+        parts = _read_object(candidate, "content").get("parts") or ()
+        if not isinstance(parts, Sequence) or not all(isinstance(each, dict) for each in parts):
+            raise ValueError("parts is not a list of objects")
+        for part in parts:
+            yield from self._take_part(part)
+        self.reason = _read_text(candidate, "finishReason") or self.reason
+        self.message = _read_text(candidate, "finishMessage") or self.message
 
     def _take_part(self, part: dict[str, Any]) -> Iterator[Delta]:
         if "functionCall" in part:

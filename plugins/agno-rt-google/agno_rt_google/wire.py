@@ -283,7 +283,8 @@ def _fits_result(part: Mapping[str, Any]) -> bool:
 
 def _build_parts(content: str | tuple[Part, ...]) -> list[dict[str, Any]]:
     """Return the parts in the format, without blank texts."""
-    content = inlined(content)
+    parts = (content,) if isinstance(content, str) else content
+    content = inlined(tuple(part for part in parts if not isinstance(part, str) or part.strip()))
     parts = (content,) if isinstance(content, str) else content
     return [_build_part(part) for part in parts if not isinstance(part, str) or part.strip()]
 
