@@ -37,6 +37,8 @@ _PDF = "application/pdf"
 _MERGED = ("generationConfig", "toolConfig")
 """Objects of the body that keep their other keys when `extra` sets some."""
 
+_CACHED = ("tools", "toolConfig", "systemInstruction")
+
 
 @attrs.frozen(kw_only=True)
 class Dialect:
@@ -82,6 +84,9 @@ def request_bytes(request: ModelRequest, dialect: Dialect) -> bytes:
         "toolConfig": _build_tool_config(request, names),
         "systemInstruction": {"parts": system} if system else {},
     }
+    if "cachedContent" in request.settings.extra:
+        # A cache has the instruction and the tools, and the service refuses them beside it.
+        parts = {name: value for name, value in parts.items() if name not in _CACHED}
     body = {name: value for name, value in parts.items() if value}
     body = _merge_extra({**body, "contents": contents}, request.settings.extra)
     # Contents in `extra` replace the request's own, in the same place.

@@ -73,6 +73,10 @@ def test_extra_fields_go_into_the_body() -> None:
     assert (made["generationConfig"]["temperature"], made["generationConfig"]["maxOutputTokens"]) == (1, 9)
     assert made["cachedContent"] == "cachedContents/c1"
     assert list(made)[-1] == "contents"
+    cached = make_body(
+        ModelRequest((Message("system", "Be brief."), *HI), (weather,), "none", settings=ModelSettings(extra=extra))
+    )
+    assert {"tools", "toolConfig", "systemInstruction"}.isdisjoint(cached)
     replaced = {"contents": [{"role": "user", "parts": [{"text": "Else."}]}]}
     assert make_body(ModelRequest(HI, settings=ModelSettings(extra=replaced)))["contents"] == replaced["contents"]
 
