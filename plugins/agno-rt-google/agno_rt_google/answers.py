@@ -250,10 +250,13 @@ class _Pieces:
         # Summaries of thoughts are for people: the signatures have the thoughts.
         if is_plain and (not text or part.get("thought")):
             return
-        if is_plain and self.parts and self.parts[-1].keys() == {"text"}:
-            self.parts[-1] = {"text": self.parts[-1]["text"] + text}
-        else:
+        if not is_plain:
             self.parts.append(part)
+        elif self.parts and type(self.parts[-1].get("text")) is list:
+            self.parts[-1]["text"].append(text)
+        else:
+            # A list, joined at the end: joining with each piece would take quadratic time.
+            self.parts.append({"text": [text]})
 
     def _add_text(self, text: str) -> TextDelta:
         if self.gap and text.strip():
@@ -297,7 +300,7 @@ class _Pieces:
         if is_plain and not self.ids and kinds == sorted(kinds):
             return None
         try:
-            data = msgspec.json.encode(self.parts)
+            data = msgspec.json.encode([_join_text(part) for part in self.parts])
         except UnicodeEncodeError:
             # Half characters cannot be sent back.
             return None
@@ -308,6 +311,11 @@ class _Pieces:
         """Return the sender with the number of the response, which the service sends in the body."""
         peer = self.reading.peer
         return peer if peer.request_id or not self.response_id else attrs.evolve(peer, request_id=self.response_id)
+
+
+def _join_text(part: dict[str, Any]) -> dict[str, Any]:
+    """Return the part with the pieces of its text joined."""
+    return {"text": "".join(part["text"])} if type(part.get("text")) is list else part
 
 
 def _read_text(value: Mapping[str, Any], name: str) -> str:

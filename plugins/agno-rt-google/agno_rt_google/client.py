@@ -193,6 +193,8 @@ class GoogleModel:
         }
         if key.text and self.server.vertex:
             headers["authorization"] = f"Bearer {key.text}"
+            if self._tokens is not None and self._tokens.quota_project:
+                headers["x-goog-user-project"] = self._tokens.quota_project
         elif key.text:
             headers["x-goog-api-key"] = key.text
         return headers | {name.lower(): value for name, value in self.server.headers.items()}

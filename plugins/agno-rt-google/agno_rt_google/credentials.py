@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -28,18 +29,23 @@ _FIELDS = {
     "service_account": ("client_email", "private_key"),
     "authorized_user": ("client_id", "client_secret", "refresh_token"),
 }
+_PROJECT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.:_-]*)?")
 _HINT = "Name the JSON file of a service account, or of gcloud auth application-default login."
 
 
 @attrs.frozen
 class Credentials:
-    """What a file of credentials says. `fields` has the secrets, which are never shown."""
+    """What a file of credentials says. `fields` has the secrets, which are never shown.
+
+    `quota_project` pays for the requests of a person, who has no project.
+    """
 
     path: str
     kind: str
     token_url: str
     fields: dict[str, str] = attrs.field(repr=False)
     project: str = ""
+    quota_project: str = ""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -94,8 +100,17 @@ def read_credentials(path: str) -> Credentials:
     fields = {name: _check_field(path, value, name) for name in _FIELDS[kind]}
     if isinstance(value.get("private_key_id"), str) and kind == "service_account":
         fields["private_key_id"] = value["private_key_id"]
-    project = value.get("project_id") or value.get("quota_project_id") or ""
-    return Credentials(path, kind, _check_url(path, value.get("token_uri") or TOKEN_URL), fields, str(project))
+    url = _check_url(path, value.get("token_uri") or TOKEN_URL)
+    quota = _read_project(path, value, "quota_project_id")
+    return Credentials(path, kind, url, fields, _read_project(path, value, "project_id") or quota, quota)
+
+
+def _read_project(path: str, value: dict[str, Any], name: str) -> str:
+    project = value.get(name) or ""
+    # The project becomes a part of the address, and a header.
+    if not isinstance(project, str) or not _PROJECT.fullmatch(project):
+        raise ConfigError(f"the {name} in {path} is {project!r}", hint=_HINT)
+    return project
 
 
 def _check_field(path: str, value: dict[str, Any], name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import trio
 
 from agno_rt.errors import ModelError
@@ -52,6 +53,11 @@ class TokenSource:
         self._token = ""
         self._ends = 0.0
 
+    @property
+    def quota_project(self) -> str:
+        """Return the project that pays for the requests, or an empty text for the token's own."""
+        return self._credentials.quota_project
+
     async def find_token(self) -> Key:
         """Return the kept token, or fetch one; requests that wait meanwhile share the new token.
 
@@ -78,8 +84,11 @@ class TokenSource:
 
     async def _fetch(self) -> None:
         body = await trio.to_thread.run_sync(self._credentials.build_request, time.time())
+        # The token server may quote the assertion, which stands last.
+        assertion = body.decode("ascii").rpartition("=")[2]
+        peer = attrs.evolve(self._peer, secrets=(*self._peer.secrets, assertion))
         began = trio.current_time()
-        async with self._client.post(self._credentials.token_url, body, _FORM, self._peer) as answer:
+        async with self._client.post(self._credentials.token_url, body, _FORM, peer) as answer:
             value = await self._read_value(answer)
         lifetime = value.get("expires_in")
         seconds = float(lifetime) if isinstance(lifetime, int | float) else _LIFETIME
@@ -89,18 +98,18 @@ class TokenSource:
     async def _read_value(self, answer: Answer) -> dict[str, Any]:
         """Return the object with the token. Raises `ModelError`."""
         if not 200 <= answer.status < 300:
-            raise self._refuse(answer.status, await answer.read_error())
+            raise self._refuse(answer.peer, answer.status, await answer.read_error())
         value = read_json(await answer.read_all())
         token = value.get("access_token") if isinstance(value, dict) else None
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             raise answer.peer.error("got an answer without a token from its token server", retryable=True)
         return dict(value)
 
-    def _refuse(self, status: int, body: bytes) -> ModelError:
+    def _refuse(self, peer: Peer, status: int, body: bytes) -> ModelError:
         value = read_json(body)
         told = map(value.get, ("error", "error_description")) if isinstance(value, dict) else ()
-        text = plain(": ".join(each for each in told if isinstance(each, str) and each), self._peer)
-        return self._peer.error(
+        text = plain(": ".join(each for each in told if isinstance(each, str) and each), peer)
+        return peer.error(
             f"got no token: the token server answered {status}{f': {text}' if text else ''}",
             hint=f"Check the credentials in {self._credentials.path}, and the clock of this machine.",
             status=status,

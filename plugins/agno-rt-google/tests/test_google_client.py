@@ -7,7 +7,9 @@ applications"; RFC 6749, section 6, and RFC 7523.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -51,6 +53,9 @@ def stream(*values: Any) -> WireReply:
 
 
 HELLO = reply(make_value({"text": "Hello."}))
+
+
+BODY = re.compile(rb"(?is)content-length: ([0-9]+).*?\r\n\r\n(.*)")
 
 
 async def discard(delta: Delta) -> None:
@@ -263,6 +268,7 @@ async def test_credentials_of_a_person(write_file: Write) -> None:
         "refresh_token": ["1//r"],
     }
     assert "/projects/p-2/" in server.requests[0].path
+    assert server.requests[0].headers["x-goog-user-project"] == "p-2"
 
 
 @pytest.mark.parametrize(
@@ -289,6 +295,29 @@ async def test_a_token_server_that_fails(write_file: Write, answer: WireReply, s
     assert server.requests == []
 
 
+async def test_a_token_server_that_quotes_the_assertion(write_file: Write, nursery: trio.Nursery) -> None:
+    """The signed assertion, with which anyone could get a token, is cut out of errors."""
+    seen: list[str] = []
+
+    async def quote(connection: trio.SocketStream) -> None:
+        async with connection:
+            received = b""
+            while not (whole := BODY.search(received)) or len(whole[2]) < int(whole[1]):
+                received += await connection.receive_some()
+            seen.append(whole[2].decode().rpartition("=")[2])
+            body = json.dumps({"error": "invalid_grant", "error_description": f"bad {seen[0]}"}).encode()
+            await connection.send_all(b"HTTP/1.1 400 Bad\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    listeners = await nursery.start(partial(trio.serve_tcp, quote, 0, host="127.0.0.1"))
+    path = write_file(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}")
+    model = GoogleModel("m", Server(vertex=True, credentials_file=path))
+    with pytest.raises(ModelError, match="invalid_grant: bad") as caught:
+        await model.respond(HI)
+    await model.aclose()
+    # Errors quote the server shortened, so look for the beginning.
+    assert seen[0][:100] not in f"{caught.value!r} {caught.value.hint}"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -296,6 +325,7 @@ async def test_a_token_server_that_fails(write_file: Write, answer: WireReply, s
         ({"private_key": None}, "private_key"),
         ({"private_key": "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"}, "cannot be used"),
         ({"token_uri": "http://example.com/token"}, "https"),
+        ({"project_id": "../x"}, "project_id"),
     ],
 )
 async def test_unusable_files_of_credentials(write_file: Write, changes: dict[str, Any], said: str) -> None:
