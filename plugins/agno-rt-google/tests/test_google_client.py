@@ -145,6 +145,41 @@ async def test_a_stream_that_breaks_is_begun_again_without_a_trace() -> None:
     assert "".join(each.text for each in seen[restarted:] if isinstance(each, TextDelta)) == "One. Done."
 
 
+async def test_a_pool_of_two_survives_a_crowd() -> None:
+    """Refused streams, streams left after a piece and requests cancelled before any byte leave their places (M12)."""
+    refused = reply({"error": {"code": 429, "message": "Slow down."}}, 429)
+    long = stream(*(make_value({"text": f"{at} "}, reason="") for at in range(50)), make_value({"text": "End."}))
+    left: list[Exception] = []
+    async with open_wire_server(*(refused, long) * 20) as server:
+        model = GoogleModel("m", Server(base_url=server.url, api_key=KEY, max_connections=2))
+
+        async def leave(delta: Delta) -> None:
+            raise ZeroDivisionError
+
+        async def ask_once() -> None:
+            with pytest.raises((ModelError, ZeroDivisionError)) as caught:
+                await model.respond(HI, leave)
+            left.append(caught.value)
+
+        async with trio.open_nursery() as crowd:
+            for _ in range(40):
+                crowd.start_soon(ask_once)
+        assert len(left) == 40
+        server.play(WireReply(ending="silent"))
+        async with trio.open_nursery() as crowd:
+            for _ in range(10):
+                crowd.start_soon(model.respond, HI, discard)
+            await server.wait_stalled(2)
+            crowd.cancel_scope.cancel()
+        await server.wait_idle()
+        server.play(HELLO)
+        assert (await model.respond(HI)).content == "Hello."
+        await server.wait_idle()
+        assert server.most_connections <= 2
+        assert [limit.in_use for limit in model.statistics()] == [0]
+        await model.aclose()
+
+
 async def test_the_cost_of_long_prompts() -> None:
     """A model with another price for long prompts counts the whole prompt at that price."""
     async with open_wire_server(reply(make_value({"text": "A"}, promptTokenCount=300_000))) as server:
