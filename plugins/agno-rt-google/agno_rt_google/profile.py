@@ -101,14 +101,14 @@ class Server(HttpServer, Facts):
 
         Raises `ConfigError` for a missing or unusable key.
         """
+        variable = ""
         if self.vertex:
-            names = [self.access_token_env] if os.environ.get(self.access_token_env, "").strip() else [""]
+            if os.environ.get(self.access_token_env, "").strip():
+                variable = self.access_token_env
         elif self.is_official and self.api_key is None and not self.api_key_env:
             # Without any key, the error names the first.
-            names = [*(name for name in KEY_ENVS if find_key(name) is not None), KEY_ENVS[0]]
-        else:
-            names = [""]
-        return self.find_key(PLUGIN, names[0])
+            variable = next((name for name in KEY_ENVS if find_key(name) is not None), KEY_ENVS[0])
+        return self.find_key(PLUGIN, variable)
 
     def find_location(self) -> str:
         """Return the location of Vertex AI: from the settings, else from the environment, else `global`."""
