@@ -1,0 +1,119 @@
+"""Facts about models: context, prices, media, thinking, and the parts of the format that a model accepts.
+
+Read on `AS_OF`, from the documentation of the Gemini API and of Vertex AI ("Models", "Thinking", "Thought signatures",
+"Pricing"). Prices of the newest models are as other services quoted them. Settings override each fact, because facts
+change without notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+from agno_rt.models import ModelProfile, OutputMode, Price
+
+__all__ = ["AS_OF", "ELSEWHERE", "LEVELS", "LONG_PROMPT", "OTHER", "Facts", "Thinking", "known"]
+
+AS_OF = "2026-11-30"
+"""The day on which the facts were read."""
+
+LONG_PROMPT = 200_000
+"""Tokens of input beyond which `long_price` counts."""
+
+LEVELS = ("minimal", "low", "medium", "high", "xhigh")
+Thinking = Literal["auto", "off", "minimal", "low", "medium", "high", "xhigh"] | int
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """Known facts about a model, and the choices for its requests; `None` leaves a fact to a more general source.
+
+    media         accepted media types, as in `("image/*", "application/pdf")`; `None` lets the service refuse
+    output        the way to ask for an output type: `schema`, `tool` or `prompt`
+    price         US dollars for a million tokens
+    long_price    the price of requests with more than `LONG_PROMPT` tokens of input, if it differs
+    context       the most tokens of input
+    max_output    the most tokens of an answer
+    max_tokens    tokens of an answer to allow when a request does not say; the model's own limit if not given
+    thinking      `auto` (the model's own choice), `off`, a level as in `low`, or a budget in tokens
+    show_thinking ask a thinking model for summaries of its thoughts
+    thinks        the accepted values of `thinking`, with `budget` for any number of tokens; empty for a model that does
+                  not think, and `None` for unknown
+    signed_calls  the model refuses its own earlier calls without their signatures
+    schema_with_tools  the model accepts tools and a JSON Schema for the answer in one request
+    result_media  results of tools may hold images and PDF; otherwise they follow the results
+    """
+
+    media: tuple[str, ...] | None = None
+    output: OutputMode | None = None
+    price: Price | None = None
+    long_price: Price | None = None
+    context: int | None = None
+    max_output: int | None = None
+    max_tokens: int | None = None
+    thinking: Thinking | None = None
+    show_thinking: bool | None = None
+    thinks: tuple[str, ...] | None = None
+    signed_calls: bool | None = None
+    schema_with_tools: bool | None = None
+    result_media: bool | None = None
+
+    def over(self, others: Facts) -> Facts:
+        """Return these facts, with gaps filled from `others`."""
+        named = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
+        return attrs.evolve(Facts(**{name: getattr(others, name) for name in _NAMES}), **named)
+
+    def profile(self) -> ModelProfile:
+        """Return the facts that a run needs."""
+        return ModelProfile(self.output or "schema", self.media, self.price)
+
+
+_NAMES = tuple(field.name for field in attrs.fields(Facts))
+
+OTHER = Facts(output="schema", thinking="auto", show_thinking=True, schema_with_tools=True, result_media=False)
+"""Facts of models that the table does not know."""
+
+ELSEWHERE = attrs.evolve(OTHER, output="prompt")
+"""The same for other servers with the format: a proxy may stand before any model."""
+
+
+def _price(input_: float, output: float, cached: float) -> Price:
+    # Implicit caching writes for free; the rent of explicit caches is not counted in tokens.
+    return Price(input_, output, cached, None, AS_OF)
+
+
+_MEDIA = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif", "audio/*", "video/*", "application/pdf")
+_ANY = Facts(media=_MEDIA, output="schema", context=1_048_576, max_output=65_536)
+_THIRD = attrs.evolve(_ANY, thinks=LEVELS[:4], signed_calls=True, schema_with_tools=True, result_media=True)
+_NO_MINIMAL = attrs.evolve(_THIRD, thinks=LEVELS[1:4])
+_SECOND = attrs.evolve(_ANY, thinks=("budget", "off"), signed_calls=False, schema_with_tools=False, result_media=False)
+
+_FAMILIES: Mapping[str, Facts] = {
+    # Models of the third generation that this table does not name yet.
+    "gemini-*": attrs.evolve(_THIRD, thinks=None),
+    "gemini-3.8-flash": attrs.evolve(_NO_MINIMAL, price=_price(0.75, 3.75, 0.075)),
+    "gemini-3.7-flash": attrs.evolve(_NO_MINIMAL, price=_price(0.75, 3.75, 0.075)),
+    "gemini-3.5-flash": attrs.evolve(_THIRD, price=_price(1.5, 9, 0.15)),
+    "gemini-3.1-pro-preview*": attrs.evolve(_NO_MINIMAL, price=_price(2, 12, 0.2), long_price=_price(4, 18, 0.4)),
+    "gemini-3.1-flash-lite": attrs.evolve(_THIRD, price=_price(0.25, 1.5, 0.025)),
+    "gemini-3-flash-preview": attrs.evolve(_THIRD, price=_price(0.5, 3, 0.05)),
+    "gemini-2.5-pro*": attrs.evolve(
+        _SECOND, thinks=("budget",), price=_price(1.25, 10, 0.125), long_price=_price(2.5, 15, 0.25)
+    ),
+    "gemini-2.5-flash*": attrs.evolve(_SECOND, price=_price(0.3, 2.5, 0.03)),
+    "gemini-2.5-flash-lite*": attrs.evolve(_SECOND, price=_price(0.1, 0.4, 0.01)),
+    "gemini-2.0-*": attrs.evolve(_SECOND, thinks=()),
+    "gemma-*": Facts(media=(), output="prompt", thinks=(), signed_calls=False),
+}
+"""Models by name; `*` stands for any ending."""
+
+
+def known(model: str, families: Mapping[str, Facts] = _FAMILIES) -> Facts:
+    """Look up the model: by its full name, else by the longest matching prefix that is written with a `*`."""
+    exact = families.get(model)
+    if exact is not None:
+        return exact
+    beginnings = [name for name in families if name.endswith("*") and model.startswith(name[:-1])]
+    return families[max(beginnings, key=len)] if beginnings else Facts()
