@@ -44,7 +44,7 @@ class FlowBackground:
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
         child = Child(place.path, str(getattr(runnable, "name", "")), child_id(self._flow.run_id, place.path), on_end)
         run = _FlowRun(self._flow, self._children, child, runnable, place, digest)
-        if self._flow.record.has_ended(place):
+        if self._flow.record.has_ended(place, digest):
             run.recall()
             return run
         if scope.overdue is not None:
