@@ -1,4 +1,4 @@
-"""The steps of a fork with another input: those of its source count as long as their names and arguments stay. Pure."""
+"""The steps of a fork with another input: the source's steps count while names and arguments stay. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def replay_flow(begun: Begun, steps: Sequence[Any]) -> FlowReplay:
 class ChangedReplay(FlowReplay):
     """The `own` steps of a fork, and those of its source.
 
-    The first step of the source that gets other arguments now, or has another name, is forgotten, and so is what
-    follows it: as a fork before this step. An own step with other arguments is a `JournalMismatch`, as in any run.
+    The first step of the source with other arguments now, or another name, is forgotten, and so are the steps after
+    the first one, as in a fork before the step. An own step with other arguments is a `JournalMismatch`, as in any run.
     """
 
     def __init__(self, source: Sequence[Any], own: Sequence[Any]) -> None:
@@ -43,7 +43,7 @@ class ChangedReplay(FlowReplay):
                 self._source.retake(body.again)
 
     def _compare(self, place: Place, digest: str) -> None:
-        """Forget the source's step at the place, and what follows it, unless it is the same step."""
+        """Forget the source's step at the place, and the later ones, unless name and arguments are the same."""
         if self._knows(place.path):
             try:
                 self._source.find(place, digest)

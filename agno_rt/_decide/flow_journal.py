@@ -95,7 +95,7 @@ class FlowReplay:
         """Return the beginning of the step at the place, or None."""
         return self.begun.get(place.path)
 
-    def has_ended(self, place: Place, digest: str | None = None) -> bool:  # noqa: ARG002  # for the subclass
+    def has_ended(self, place: Place, digest: str | None = None) -> bool:
         """Return whether the step at the place has ended, with these arguments where a step may have others."""
         return place.path in self._ended
 

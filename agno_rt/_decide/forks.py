@@ -1,4 +1,4 @@
-"""Chooses the entries of a fork: those before a step, with another input, or with another result of the step. Pure."""
+"""Chooses the entries of a fork before a step, with another input, or with another result of the step. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import attrs
 import msgspec
 
-from agno_rt._decide.flow_journal import StoredResult, store_result
+from agno_rt._decide.flow_journal import StoredResult
 from agno_rt._decide.journal import (
     NO_STATE,
-    Answered,
     Begun,
     Ended,
     Paused,
@@ -23,16 +22,15 @@ from agno_rt._decide.journal import (
 )
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.messages import Message
-from agno_rt.result import RunResult
 from agno_rt.run_store import Entry
 
 __all__ = ["change_input", "change_result", "entries_of_fork"]
 
 
 def entries_of_fork(entries: Sequence[Entry], run: str, at: int | str | None) -> list[Entry]:
-    """Return the first `at` entries, all entries without an end, or those that do not depend on the step at a path.
+    """Return the first `at` entries, all entries without an end, or the entries independent of the step at a path.
 
-    Raises `UsageError` for a number that is not there, and `NotFound` for such a path.
+    Raises `UsageError` for an unknown number, and `NotFound` for an unknown path.
     """
     if isinstance(at, str):
         return _entries_before(entries, run, at)
@@ -47,9 +45,9 @@ def entries_of_fork(entries: Sequence[Entry], run: str, at: int | str | None) ->
 
 
 def _entries_before(entries: Sequence[Entry], run: str, path: str) -> list[Entry]:
-    """Return the entries that do not depend on the step at the path: a fork takes the step again.
+    """Return the entries independent of the step at the path: a fork takes the step again.
 
-    Steps of other branches do not depend on it, whenever they were stored.
+    Steps of other branches are independent, whenever they were stored.
     """
     step = _find_step(entries, run, path)
     return _number_anew([entry for entry in entries if not _depends(read_entry(entry, run), step)], run)
@@ -79,8 +77,8 @@ def _depends(body: Any, step: StepBegun | StepEnded) -> bool:
 def _number_anew(taken: Sequence[Entry], run: str) -> list[Entry]:
     """Return the entries numbered from 0, as those of a new run.
 
-    The fork gets no signals of its source, and its own have the same numbers: the steps forget the numbers. A fork of
-    a fork counts the entries of the first source again.
+    The steps forget the numbers of the source's signals, since the fork's own signals have the same numbers. A fork
+    of a fork counts the entries of the first source again.
     """
     numbered = []
     for seq, entry in enumerate(taken):
@@ -100,7 +98,7 @@ def change_input(taken: Sequence[Entry], run: str, input: tuple[Message, ...], a
     """Return the entries with another input of the run. Raises `UsageError` for answers of a model before `at`.
 
     A model's answers follow from the input, so a fork of an agent's run begins anew. The steps of a workflow stay,
-    and are compared with the arguments that they get now.
+    and are compared with their new arguments.
     """
     begun = read_entry(taken[0], run)
     assert isinstance(begun, Begun), "a journal begins with the input"
@@ -130,7 +128,7 @@ def change_result(
 
 
 def _change_answer(step: StepEnded, value: bytes) -> StoredResult:
-    """Return the result of a run within with another answer: a text, or a value that is the output."""
+    """Return the result of a run within with another answer: a text, or the value of the output."""
     known = StoredResult("") if step.error is not None else msgspec.json.decode(step.value, type=StoredResult)
     answer = msgspec.json.decode(value)
     content = answer if isinstance(answer, str) else value.decode()

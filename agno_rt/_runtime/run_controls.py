@@ -53,7 +53,7 @@ class RunControls:
         result: Any = NO_RESULT,
         user: str | None = None,
     ) -> str:
-        """Store a run with the first `at` entries of a run's journal, all, or those before a step's path; return its id.
+        """Store a run with the first `at` entries of a run's journal, all, or those before a step; return its id.
 
         With another `input`, the steps of a workflow that get other arguments than before are taken again, and so is
         what follows them; an agent's run begins anew. With a `result`, the step at the path `at` is not taken again,

@@ -15,6 +15,7 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple, final, overload
 from agno_rt._decide.controls import StopAt, When
 from agno_rt._drive.job import Busy
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult
+from agno_rt._runtime.run_values import NO_RESULT
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.errors import UsageError
 from agno_rt.events import Event
@@ -189,9 +190,18 @@ class AsyncioRuntime:
         """As `Runtime.resume`."""
         return await self.call(functools.partial(Runtime.resume, user=user, deps=deps, force=force), run_id, agent)
 
-    async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
+    async def fork(
+        self,
+        run_id: str,
+        at: int | str | None = None,
+        *,
+        input: Input | None = None,
+        result: Any = NO_RESULT,
+        user: str | None = None,
+    ) -> str:
         """As `Runtime.fork`."""
-        return await self.call(functools.partial(Runtime.fork, user=user), run_id, entries)
+        fork = functools.partial(Runtime.fork, input=input, result=result, user=user)
+        return await self.call(fork, run_id, at)
 
     async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
         """As `Runtime.cancel`: cancel a stored run by its id."""

@@ -235,7 +235,8 @@ async def test_another_answer_of_a_person() -> None:
 
     @workflow
     async def flow_of(flow: Flow) -> list[str]:
-        return await flow.ask(Ask(list[str], "Whom?"))
+        names: list[str] = await flow.ask(Ask(list[str], "Whom?"))
+        return names
 
     async with Runtime() as rt:
         paused = await rt.run(flow_of, "go")
@@ -260,7 +261,7 @@ async def test_an_uncertain_step_gets_a_result() -> None:
     memory = InProcessMemory()
     async with Runtime(memory=memory) as rt:
         run = await rt.start(flow_of, "go")
-        while len((await memory.runs())) == 0 or len((await memory.load_run(run.id))[1]) < 2:
+        while len(await memory.runs()) == 0 or len((await memory.load_run(run.id))[1]) < 2:
             await trio.lowlevel.checkpoint()
         run.cancel()
         await run.wait()
