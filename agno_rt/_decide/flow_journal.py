@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import attrs
 import msgspec
 
 from agno_rt._decide.flow_paths import Place
-from agno_rt._decide.journal import NO_STATE, Ended, Paused, StepBegun, StepEnded, StoredError, read_entry
+from agno_rt._decide.journal import NO_STATE, Ended, StepBegun, StepEnded, StoredError
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, JournalMismatch, StepFailed
 from agno_rt.messages import Message, Usage
 from agno_rt.models import NO_USAGE, FinishReason
 from agno_rt.result import RunResult
-from agno_rt.run_store import Entry
 
 __all__ = [
     "FlowReplay",
     "StoredResult",
     "child_id",
     "digest_of",
-    "entries_before",
     "read_error",
     "store_error",
     "store_result",
@@ -63,9 +60,13 @@ class FlowReplay:
                 self.signals.add(body.signal)
                 self._note_names(body)
             elif isinstance(body, Ended):
-                for path in body.again:
-                    self._ended.pop(path, None)
-                    self.begun.pop(path, None)
+                self.retake(body.again)
+
+    def retake(self, paths: Iterable[str]) -> None:
+        """Take the steps at the paths as new: their failures ended the run."""
+        for path in paths:
+            self._ended.pop(path, None)
+            self.begun.pop(path, None)
 
     def _note_names(self, body: StepBegun | StepEnded) -> None:
         # A path alternates names with branches, `group#1/branch/step#1`, and so does its trail.
@@ -91,8 +92,12 @@ class FlowReplay:
                 raise _mismatch(problem, place.path)
         return self._ended.get(place.path)
 
-    def has_ended(self, place: Place) -> bool:
-        """Return whether the step at the place has ended."""
+    def find_begun(self, place: Place) -> StepBegun | None:
+        """Return the beginning of the step at the place, or None."""
+        return self.begun.get(place.path)
+
+    def has_ended(self, place: Place, digest: str | None = None) -> bool:
+        """Return whether the step at the place has ended, with these arguments where a step may have others."""
         return place.path in self._ended
 
     def usage_of(self, place: Place) -> Usage:
@@ -144,32 +149,6 @@ _ENCODER = msgspec.json.Encoder(enc_hook=_describe_value, order="deterministic")
 def child_id(journal: str, path: str) -> str:
     """Return the id of the run at the path, by the name of the journal around: whoever resumes finds the same id."""
     return hashlib.blake2b(f"{journal}/{path}".encode(), digest_size=12).hexdigest()
-
-
-def entries_before(entries: Sequence[Entry], run: str, path: str) -> list[Entry]:
-    """Return the entries that do not depend on the step at the path, numbered anew: a fork takes the step again.
-
-    Steps of other branches do not depend on it, whenever they were stored. Returns [] for a path that is not there.
-    """
-    bodies = [(entry, read_entry(entry, run)) for entry in entries]
-    steps = (body for _, body in bodies if isinstance(body, StepBegun | StepEnded))
-    step = next((body for body in steps if body.path == path), None)
-    if step is None:
-        return []
-    kept = [entry for entry, body in bodies if not _depends(body, step)]
-    return [attrs.evolve(entry, seq=seq) for seq, entry in enumerate(kept)]
-
-
-def _depends(body: Any, step: StepBegun | StepEnded) -> bool:
-    if isinstance(body, Paused | Ended):
-        return not (isinstance(body, Ended) and body.again)
-    if not isinstance(body, StepBegun | StepEnded):
-        return False
-    for at, (number, other) in enumerate(zip(body.trail, step.trail, strict=False)):
-        if number != other:
-            # A trail alternates places in a scope, which follow one another, with branches, which do not.
-            return at % 2 == 0 and number > other
-    return True
 
 
 def store_result(result: RunResult, output: bytes) -> StoredResult:

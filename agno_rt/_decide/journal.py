@@ -55,6 +55,7 @@ class Begun(Body):
 
     `total` (of messages), `version` and `state` are the session's when the run began, `code_version` the workflow's.
     `generation` counts the earlier journals of a workflow begun again, and `usage` is the usage in these journals.
+    `forked` counts the first entries, taken from a run with another input; 0 for a new run.
     """
 
     input: tuple[Message, ...]
@@ -66,6 +67,7 @@ class Begun(Body):
     code_version: int = 1
     generation: int = 0
     usage: Usage | None = None
+    forked: int = 0
 
 
 class Answered(Body):

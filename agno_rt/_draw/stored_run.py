@@ -16,7 +16,7 @@ from agno_rt.messages import ToolCall
 from agno_rt.run_store import ASK, Approval, Entry, RunRecord
 from agno_rt.runnable import Drawing
 
-__all__ = ["StoredRun", "draw_stored_run"]
+__all__ = ["StoredRun", "draw_stored_run", "guess_path"]
 
 _GUESSES = 100
 """The most branches of a group, and uses of a name, in which a run is looked for."""
@@ -148,7 +148,7 @@ def _draw_steps(run: StoredRun, bodies: Sequence[Any]) -> list[Drawing]:
     within = {each.record.id: each for each in run.within}
     runs = {path: within.pop(body.run) for path, body in ended.items() if body.run in within}
     for child in within.values():
-        path = _guess_path(run.record.id, child.record, root)
+        path = guess_path(run.record.id, child.record, root)
         runs[path] = child
         root.add(path)
 
@@ -198,7 +198,7 @@ def _draw_run_within(drawing: Drawing, child: StoredRun) -> Drawing:
     )
 
 
-def _guess_path(run: str, child: RunRecord, root: StepNode) -> str:
+def guess_path(run: str, child: RunRecord, root: StepNode) -> str:
     """Return the path of a run that has not ended: ids follow from paths, so likely paths are tried."""
     for scope in _list_scopes(root):
         for number in range(1, _GUESSES):

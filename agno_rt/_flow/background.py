@@ -46,7 +46,7 @@ class FlowBackground:
         child_run = child_id(self._flow.journal_id, place.path)
         child = Child(place.path, str(getattr(runnable, "name", "")), child_run, on_end)
         run = _FlowRun(self._flow, self._children, child, runnable, place, digest)
-        if self._flow.record.has_ended(place):
+        if self._flow.record.has_ended(place, digest):
             run.recall(self._job.resolved.read_output)
             return run
         if scope.overdue is not None:

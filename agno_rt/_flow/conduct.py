@@ -135,6 +135,7 @@ async def _begin_again(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow, ans
         assert journal.first is not None, "the run has begun"
         generation, code_version = journal.first.generation + 1, job.resolved.code_version
         more = {"input": job.input, "usage": turns.usage, "generation": generation, "code_version": code_version}
+        more["forked"] = 0
         taken = sorted({*flow.record.taken_signals, *await list_acted_on(job)})
         await journal.renew(msgspec.structs.replace(journal.first, **more), taken)
         forget_signals(job)

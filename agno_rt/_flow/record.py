@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from agno_rt._decide.changed_replay import replay_flow
 from agno_rt._decide.flow_journal import FlowReplay, read_error, store_error
 from agno_rt._decide.flow_paths import Place
 from agno_rt._decide.journal import NO_STATE, StepBegun, StepEnded
@@ -34,7 +35,7 @@ class FlowRecord:
     def __init__(self, job: Job[Any]) -> None:
         self._journal: Journal | None = job.journal
         replay = None if job.journal is None else job.journal.replay
-        self._replay = _NOTHING_YET if replay is None else FlowReplay(replay.steps)
+        self._replay = _NOTHING_YET if replay is None else replay_flow(replay.begun, replay.steps)
         self.is_stored = job.journal is not None
         self.is_new = self._replay.is_empty
         self.taken_signals: set[int] = set(self._replay.signals)
@@ -109,9 +110,9 @@ class FlowRecord:
             raise error
         return found
 
-    def has_ended(self, place: Place) -> bool:
-        """Return whether an earlier process ended the step at the place."""
-        return self._replay.has_ended(place)
+    def has_ended(self, place: Place, digest: str | None = None) -> bool:
+        """Return whether an earlier process ended the step at the place, with these arguments if given."""
+        return self._replay.has_ended(place, digest)
 
     def find_failure(self, place: Place) -> AgnoError | None:
         """Return the recorded failure of the block at the place, or None."""
@@ -124,7 +125,7 @@ class FlowRecord:
 
     def begun(self, place: Place) -> StepBegun | None:
         """Return the beginning of the step by an earlier process, or None."""
-        return self._replay.begun.get(place.path)
+        return self._replay.find_begun(place)
 
     async def begin(self, place: Place, digest: str, until: float = 0.0) -> None:
         """Record the beginning of a step."""

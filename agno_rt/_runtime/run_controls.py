@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agno_rt._decide.input import Input
+from agno_rt._runtime.run_values import NO_RESULT
 from agno_rt._runtime.toolkits import not_open_error
 from agno_rt.memory import MemoryBackend
 from agno_rt.run_store import Approval, Resume, RunRecord, RunStatus
@@ -43,12 +44,27 @@ class RunControls:
         """Make runnables known by name, so that their stored runs can be resumed."""
         self._stored.add(runnables)
 
-    async def fork(self, run_id: str, entries: int | str | None = None, *, user: str | None = None) -> str:
-        """Store a run with the first `entries` of a run's journal, all, or those before a step's path; return its id.
+    async def fork(
+        self,
+        run_id: str,
+        at: int | str | None = None,
+        *,
+        input: Input | None = None,
+        result: Any = NO_RESULT,
+        user: str | None = None,
+    ) -> str:
+        """Store a run with the first `at` entries of a run's journal, all, or those before a step; return its id.
 
-        Resume the new run by its id; the user is the same. Raises `NotFound`, and `UsageError` for a missing entry.
+        With another `input`, the steps of a workflow that get other arguments than before are taken again, and so is
+        what follows them; an agent's run begins anew. With a `result`, the step at the path `at` is not taken again,
+        but has this result: a text for the answer of a run within, else a value that JSON can carry.
+
+        Resume the new run by its id; the user is the same. The first run stays as it is. Raises `NotFound`, and
+        `UsageError` for a missing entry, or a value that cannot be stored.
         """
-        return await self._stored.fork(run_id, entries, user)
+        from agno_rt._runtime.make_fork import ForkChange  # few runs are forked
+
+        return await self._stored.fork(run_id, user, ForkChange(at, input, result))
 
     async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
         """Cancel a stored run in any process; return False for an ended run. A cancelled run can be resumed."""

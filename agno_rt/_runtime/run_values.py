@@ -12,7 +12,10 @@ from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import UsageError
 from agno_rt.run_store import RunRecord
 
-__all__ = ["encode_value", "fork_record", "run_of"]
+__all__ = ["NO_RESULT", "encode_value", "fork_record", "run_of"]
+
+NO_RESULT: Any = attrs.NOTHING
+"""No result given: `None` is the result of a step."""
 
 
 def encode_value(value: Any, *, needed: bool) -> str | None:

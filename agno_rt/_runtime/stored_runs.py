@@ -6,7 +6,7 @@ Leaves opening the memory to the runtime, and questions about other processes to
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 from weakref import WeakValueDictionary
@@ -26,9 +26,8 @@ from agno_rt._decide.controls import (
     check_stop,
     user_messages,
 )
-from agno_rt._decide.flow_journal import entries_before
 from agno_rt._decide.input import Input
-from agno_rt._decide.journal import Replay, steps_again
+from agno_rt._decide.journal import Replay
 from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.execute import execute
 from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Job, Resolved
@@ -37,8 +36,9 @@ from agno_rt._drive.scopes import check_in_trio
 from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
 from agno_rt._drive.write_journal import END_SECONDS, Journal, text_of_input
 from agno_rt._runtime.completed import read_completed
+from agno_rt._runtime.make_fork import ForkChange, make_fork
 from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
-from agno_rt._runtime.run_values import encode_value, fork_record, run_of
+from agno_rt._runtime.run_values import encode_value, run_of
 from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, RunInterrupted, RunRolledBack, UsageError
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryBackend
@@ -58,7 +58,6 @@ from agno_rt.run_store import (
     unknown_run,
 )
 from agno_rt.runnable import Runnable
-from agno_rt.steps import read_steps
 from agno_rt.tools import Tool
 
 __all__ = ["StoredRuns", "load_run"]
@@ -212,36 +211,10 @@ class StoredRuns:
         gone, owe = functools.partial(self.release, record.id), functools.partial(self._owed.__setitem__, record.id)
         return Journal(store, record, self._owner, gone, owe, self._news, wakes=self.wakes)
 
-    async def fork(self, run: str, entries: int | str | None, user: str | None) -> str:
-        """Store a run with the first entries of another, or those before a step; return its id.
-
-        Raises `NotFound`, `UsageError`.
-        """
+    async def fork(self, run: str, user: str | None, change: ForkChange) -> str:
+        """Store a run with the first entries of another, and what is changed; return its id. Raises as `make_fork`."""
         with _backend_errors(run):
-            store = self.store
-            record, all_entries = await load_run(store, run, user)
-            if isinstance(entries, str):
-                return await self._fork_before(store, record, all_entries, entries)
-            taken = all_entries if entries is None else all_entries[:entries]
-            if not taken or (entries is not None and not 0 < entries <= len(all_entries)):
-                hint = f"Give a number from 1 to {len(all_entries)}: it has so many."
-                raise UsageError(f"run {run!r} cannot be forked at entry {entries}", hint=hint)
-            # A workflow's end stays: it names the steps to take again.
-            while taken and taken[-1].kind in ("paused", "ended") and not steps_again(taken[-1], run):
-                taken = taken[:-1]
-            fork = fork_record(record)
-            await store.create_run(fork, taken)
-            return fork.id
-
-    async def _fork_before(self, store: RunStore, record: RunRecord, entries: Sequence[Entry], path: str) -> str:
-        """Store a fork of a workflow's run that takes the step at the path again, and all that depends on the step."""
-        taken = entries_before(entries, record.id, path)
-        if not taken:
-            known = [step.name for step in read_steps(entries, record.id) if step.name and "#" in step.name]
-            raise NotFound("step", path, known)
-        fork = fork_record(record)
-        await store.create_run(fork, taken)
-        return fork.id
+            return await make_fork(self.store, *await load_run(self.store, run, user), change)
 
     async def cancel(self, run: str, user: str | None) -> bool:
         """Cancel a run, here or by the store. Return False for an ended run. Raises `NotFound`."""

@@ -8,7 +8,7 @@ threads.
 
 from __future__ import annotations
 
-from agno_rt.from_asyncio._runtime import AsyncioRun, AsyncioRuntime, AsyncioStream
+from agno_rt.from_asyncio._runtime import AsyncioRun, AsyncioRuntime, AsyncioStream, AsyncioWithinStream
 from agno_rt.from_asyncio._visit import to_asyncio
 
-__all__ = ["AsyncioRun", "AsyncioRuntime", "AsyncioStream", "to_asyncio"]
+__all__ = ["AsyncioRun", "AsyncioRuntime", "AsyncioStream", "AsyncioWithinStream", "to_asyncio"]

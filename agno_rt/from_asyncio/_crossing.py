@@ -10,7 +10,6 @@ from typing import Any, TypeVar, final
 
 import trio
 
-from agno_rt.events import Event
 from agno_rt.from_asyncio._host import Crossing, Host
 from agno_rt.runs import RunStream
 from agno_rt.runtime import Runtime
@@ -84,8 +83,11 @@ class Pipe:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, host: Host) -> None:
         self.host = host
-        self.ready: deque[Event] = deque()
+        # With `within`, pairs of path and event.
+        self.ready: deque[Any] = deque()
         self.stream: RunStream | None = None
+        self.within: bool | None = None
+        self._is_chosen = trio.Event()
         self._loop = loop
         self._reader = asyncio.Event()
         # True while the reader waits: the other thread then has to wake it.
@@ -99,7 +101,8 @@ class Pipe:
         async with open_(runtime, *args) as stream:
             self.stream = stream
             self.wake()
-            async for event in stream:
+            await self._is_chosen.wait()
+            async for event in stream.within() if self.within else stream:
                 self.ready.append(event)
                 self.wake()
                 if len(self.ready) >= STREAM_AHEAD:
@@ -128,7 +131,12 @@ class Pipe:
             if not condition():
                 await self._reader.wait()
 
-    def take(self) -> Event:
+    def choose(self, *, within: bool) -> None:
+        """Let the events cross, with or without those of the runs within."""
+        self.within = within
+        self.host.post(self._is_chosen.set)
+
+    def take(self) -> Any:
         """Return the next event of a queue that is not empty."""
         event = self.ready.popleft()
         room = self._room

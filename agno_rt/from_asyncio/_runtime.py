@@ -15,6 +15,7 @@ from typing import Any, Generic, Self, TypeVar, TypeVarTuple, final, overload
 from agno_rt._decide.controls import StopAt, When
 from agno_rt._drive.job import Busy
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult
+from agno_rt._runtime.run_values import NO_RESULT
 from agno_rt._schema.generics import DepsT, OutputT
 from agno_rt.errors import UsageError
 from agno_rt.events import Event
@@ -28,7 +29,7 @@ from agno_rt.runnable import Runnable
 from agno_rt.runs import Run, RunStream
 from agno_rt.runtime import Input, Runtime
 
-__all__ = ["AsyncioRun", "AsyncioRuntime", "AsyncioStream"]
+__all__ = ["AsyncioRun", "AsyncioRuntime", "AsyncioStream", "AsyncioWithinStream"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -149,7 +150,7 @@ class AsyncioRuntime:
             if pipe.stream is None:
                 future.result()
             assert pipe.stream is not None
-            yield AsyncioStream(pipe, pipe.stream, future)
+            yield AsyncioStream(self, pipe, pipe.stream, future)
         finally:
             call.cancel()
             cancelled = await wait_for_end(call)
@@ -189,9 +190,18 @@ class AsyncioRuntime:
         """As `Runtime.resume`."""
         return await self.call(functools.partial(Runtime.resume, user=user, deps=deps, force=force), run_id, agent)
 
-    async def fork(self, run_id: str, entries: int | None = None, *, user: str | None = None) -> str:
+    async def fork(
+        self,
+        run_id: str,
+        at: int | str | None = None,
+        *,
+        input: Input | None = None,
+        result: Any = NO_RESULT,
+        user: str | None = None,
+    ) -> str:
         """As `Runtime.fork`."""
-        return await self.call(functools.partial(Runtime.fork, user=user), run_id, entries)
+        fork = functools.partial(Runtime.fork, input=input, result=result, user=user)
+        return await self.call(fork, run_id, at)
 
     async def cancel(self, run_id: str, *, user: str | None = None) -> bool:
         """As `Runtime.cancel`: cancel a stored run by its id."""
@@ -300,10 +310,12 @@ class AsyncioRun(Generic[OutputT]):
 class AsyncioStream(Generic[OutputT]):
     """The events of one run, in order, from `AsyncioRuntime.stream`: iterate with `async for`.
 
-    The last event is `RunEnded`. If the run ended without an answer, the iteration then raises its error.
+    The last event is `RunEnded`. If the run ended without an answer, the iteration then raises its error. The events of
+    runs within are left out: see `within`.
     """
 
-    def __init__(self, pipe: Pipe, stream: RunStream[OutputT], ended: Future[Any]) -> None:
+    def __init__(self, runtime: AsyncioRuntime, pipe: Pipe, stream: RunStream[OutputT], ended: Future[Any]) -> None:
+        self._runtime = runtime
         self._pipe = pipe
         self._stream = stream
         self._ended = ended
@@ -318,6 +330,22 @@ class AsyncioStream(Generic[OutputT]):
         """The result, or None until the events are read to the end."""
         return self._stream.result
 
+    async def send(self, input: Input, when: When = "next") -> None:
+        """As `RunStream.send`."""
+        await self._runtime.call(lambda _: self._stream.send(input, when))
+
+    async def stop(self, at: StopAt = "tools", *, grace: float | None = None) -> None:
+        """As `RunStream.stop`."""
+        await self._runtime.call(lambda _: self._stream.stop(at, grace=grace))
+
+    def within(self) -> AsyncioWithinStream:
+        """As `RunStream.within`, before the first event is read. Raises `UsageError` later."""
+        if self._pipe.within is not None:
+            hint = "Call within() once, before you read the first event."
+            raise UsageError("the events of this stream are read already", hint=hint)
+        self._pipe.choose(within=True)
+        return AsyncioWithinStream(self)
+
     def cancel(self) -> None:
         """Cancel the run; its remaining events, up to `RunEnded`, still come."""
         self._pipe.host.post(self._stream.cancel)
@@ -330,6 +358,12 @@ class AsyncioStream(Generic[OutputT]):
         return self
 
     async def __anext__(self) -> Event:
+        if self._pipe.within is None:
+            self._pipe.choose(within=False)
+        event = await self._receive()
+        return event[1] if isinstance(event, tuple) else event
+
+    async def _receive(self) -> Any:
         pipe = self._pipe
         await pipe.until(lambda: pipe.ready or self._ended.done())
         if pipe.ready:
@@ -337,3 +371,18 @@ class AsyncioStream(Generic[OutputT]):
         with suppress(CancelledError):  # raised when the block was left early
             self._ended.result()
         raise StopAsyncIteration
+
+
+@final
+class AsyncioWithinStream:
+    """The events of a run and of all runs within, each with its path, from `AsyncioStream.within`."""
+
+    def __init__(self, stream: AsyncioStream[Any]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[str, Event]:
+        found: tuple[str, Event] = await self._stream._receive()
+        return found

@@ -15,7 +15,7 @@ import msgspec
 
 from agno_rt._schema.describe import type_decoder
 from agno_rt._schema.pydantic_types import plain_value
-from agno_rt.errors import StateConflict, UsageError
+from agno_rt.errors import StateConflict, UsageError, suggest
 from agno_rt.failures import must_pass, named
 from agno_rt.workflows._cel_types import describe_class, list_fields
 from agno_rt.workflows.reducers import Reducer, find_reducer
@@ -62,6 +62,19 @@ class StateType:
         except msgspec.MsgspecError as exc:
             hint = "Give the fields types that hold what the functions put there."
             raise UsageError(f"the state does not fit {self.name}: {exc}", hint=hint) from exc
+
+    def read_given(self, text: str | bytes) -> Any:
+        """Return the state of a caller from JSON. Raises `UsageError` that names an unknown or unfit field."""
+        hint = f"Give an object with some of the fields {', '.join(self.reducers)}."
+        try:
+            given = msgspec.json.decode(text)
+            state = self._read(text)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+            raise UsageError(f"the given state does not fit {self.name}: {exc}", hint=hint) from exc
+        if unknown := sorted(given.keys() - self.reducers.keys()):
+            hint = suggest("field", unknown[0], self.reducers)
+            raise UsageError(f"the given state has {unknown[0]!r}, which {self.name} does not have", hint=hint)
+        return state
 
     def write(self, state: Any, place: str) -> bytes:
         """Return the state as JSON. Raises `UsageError` that names a field which would come back as another value."""

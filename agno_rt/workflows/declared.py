@@ -93,6 +93,17 @@ class Workflow(Runnable[Any, Any]):
             hint = "Annotate the type that the last node returns."
             raise UsageError(f"workflow {self.name!r} does not return its type: {exc}", hint=hint) from exc
 
+    def read_state(self, text: str | bytes) -> Any:
+        """Return a state to begin a run with, from a JSON object: `await rt.run(pipeline, "go", deps=state)`.
+
+        Fields that are left out have their defaults. Raises `UsageError` for a workflow without a state, and for text
+        that does not fit the state's class.
+        """
+        if self._state is None:
+            hint = "Declare its class: Workflow(..., state=ReportState)."
+            raise UsageError(f"workflow {self.name!r} has no state", hint=hint)
+        return self._state.read_given(text)
+
     def _check_node(self, node: Any) -> None:
         """Raise `UsageError` for a function or an expression that needs another state."""
         kind = self._state

@@ -12,13 +12,13 @@ from agno_rt._decide.flow_journal import (
     FlowReplay,
     child_id,
     digest_of,
-    entries_before,
     read_error,
     store_error,
 )
 from agno_rt._decide.flow_paths import Place, PlaceCounter, name_branch
+from agno_rt._decide.forks import entries_of_fork
 from agno_rt._decide.journal import Begun, Ended, StepBegun, StepEnded, StoredError, encode_entry
-from agno_rt.errors import AgnoError, DeadlineExceeded, JournalMismatch, ModelError, StepFailed, UsageError
+from agno_rt.errors import AgnoError, DeadlineExceeded, JournalMismatch, ModelError, NotFound, StepFailed, UsageError
 from agno_rt.messages import Message
 
 
@@ -137,11 +137,12 @@ def test_entries_before_a_step() -> None:
     entries = [encode_entry(seq, body, 1.0) for seq, body in enumerate(bodies)]
 
     def kept(path: str) -> list[str]:
-        found = entries_before(entries, "r", path)
+        found = entries_of_fork(entries, "r", path)
         assert [each.seq for each in found] == list(range(len(found)))
         return [msgspec.json.decode(each.body).get("path", "") for each in found]
 
     assert kept("two#1/a/work#1") == ["", "first#1", "two#1/b/work#1"]
     assert kept("two#1/a/work#2") == ["", "first#1", "two#1/a/work#1", "two#1/b/work#1"]
     assert kept("first#1") == [""]
-    assert kept("none#1") == []
+    with pytest.raises(NotFound, match="unknown step 'none#1'"):
+        kept("none#1")

@@ -182,13 +182,14 @@ class TestAgents:
     async def test_the_events_end(self) -> None:
         """A stream ends with one RunEnded after the events of the tool, and its result says that it was cancelled."""
         gated = Gated()
-        gated.open()
+        gated.model_goes.set()
         async with Runtime() as rt, rt.stream(gated.agent(memory=MemoryPolicy()), "go") as events:
             seen = []
             async for event in events:
                 seen.append(event)
                 if type(event).__name__ == "ToolStarted":
                     events.stop()
+                    gated.tool_goes.set()  # the run is ahead of its reader, and would end before the stop
 
         assert [event.status for event in seen if isinstance(event, ToolEnded)] == ["completed"]
         ends = [event for event in seen if isinstance(event, RunEnded)]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -47,7 +47,7 @@ SESSIONS = 10_000
 class Conversation:
     """An agent in a runtime of another thread. Each method waits for its result.
 
-    `lasts` is true if the runtime's memory outlives the process.
+    `lasts` is true if the runtime's memory outlives the process. `deps` has the first state of a workflow.
     """
 
     agent: Runnable
@@ -55,6 +55,7 @@ class Conversation:
     token: trio.lowlevel.TrioToken
     user: str | None = None
     lasts: bool = True
+    deps: Any = None
 
     def ask(self, input: Input, session: str | None, display: Display) -> RunResult:
         """Ask the agent, show the run as it happens, and return its result: `cancelled` after Ctrl-C.
@@ -142,7 +143,7 @@ class Conversation:
     async def _ask(self, input: Input, session: str | None, display: Display, scope: trio.CancelScope) -> RunResult:
         # A resumed run keeps the session and the user of its beginning.
         user = None if isinstance(input, Resume) else self.user
-        async with self.runtime.stream(self.agent, input, session=session, user=user) as events:
+        async with self.runtime.stream(self.agent, input, session=session, user=user, deps=self.deps) as events:
             with scope:
                 async for path, event in events.within():
                     if path:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agno_rt.cli.target import Target
     from agno_rt.messages import Part
     from agno_rt.result import RunResult
+    from agno_rt.runnable import Runnable
 
 __all__ = ["command"]
 
@@ -42,6 +43,7 @@ __all__ = ["command"]
 )
 @reasoning_option
 @plain_option
+@click.option("--state", metavar="JSON", help="First state of a workflow with a declared state: some of its fields.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object when the run is over.")
 @debug_option
 def command(
@@ -84,6 +86,7 @@ class Options:
     attach: tuple[str, ...]
     reasoning: bool | None
     plain: bool
+    state: str | None
     changes: Changes
     answer: bool
 
@@ -103,6 +106,8 @@ def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
         provisional=target.provisional, answer=options.answer, reasoning=options.reasoning, plain=options.plain
     )
     with open_conversation(project, target.agent, options.user) as conversation:
+        if options.state is not None:
+            conversation.deps = _read_state(target.agent, options.state)
         # The run itself fails with the errors.
         show_findings(finding for finding in conversation.findings() if finding.level != "error")
         try:
@@ -114,6 +119,16 @@ def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
             raise
         _say_how_to_go_on(conversation, result, target, options.config)
     return result
+
+
+def _read_state(agent: Runnable, text: str) -> Any:
+    """Return the first state of the workflow. Raises `UsageError` for other runnables and for an unfit state."""
+    from agno_rt.workflows import Workflow
+
+    if not isinstance(agent, Workflow):
+        hint = "Leave --state out: agents, teams and workflows in code have no declared state."
+        raise UsageError(f"{agent.name or 'the agent'!r} has no state to begin with", hint=hint)
+    return agent.read_state(text)
 
 
 def _decide_pauses(conversation: Conversation, result: RunResult, display: Display, *, answer: bool) -> RunResult:

@@ -1,4 +1,4 @@
-"""`agno-rt runs`: lists stored runs, shows each step, and resumes, steers, stops, forks and deletes runs."""
+"""`agno-rt runs`: lists and shows stored runs, and resumes, steers, stops and deletes runs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from agno_rt.cli.options import (
     yes_option,
 )
 from agno_rt.cli.report import notice
+from agno_rt.cli.time_travel import fork, is_gone, steps
 from agno_rt.errors import BackendError, UsageError
 from agno_rt.run_store import Approval, Entry, RunRecord, RunStatus
 
@@ -36,6 +37,10 @@ def command() -> None:
     Runs are stored for agents with memory=MemoryPolicy(journal=True), and for agents with a tool that may pause them.
     Give a run by its id or the beginning of the id.
     """
+
+
+command.add_command(steps)
+command.add_command(fork)
 
 
 @command.command("list")
@@ -69,7 +74,7 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
     rows = [
         (
             each.id,
-            "stopped" if _is_gone(each) else each.status,
+            "stopped" if is_gone(each) else each.status,
             each.agent,
             when(each.updated_at),
             each.input,
@@ -184,7 +189,7 @@ def cancel(run: str, user: str | None, config: str | None, memory: str | None) -
     if not was_not_over:
         notice(f"Run {record.id} is over already: {record.status}.")
         return 1
-    if _is_gone(record):
+    if is_gone(record):
         click.echo(f"cancelled {one_line(record.id)}: its process is gone")
     elif record.status == "running":
         click.echo(one_line(f"cancelling {record.id}: {record.owner or 'its process'} is told"))
@@ -226,7 +231,7 @@ def stop(run: str, at: StopAt, grace: float | None, user: str | None, config: st
     if not was_not_over:
         notice(f"Run {record.id} is over already: {record.status}.")
         return 1
-    if _is_gone(record):
+    if is_gone(record):
         click.echo(f"{one_line(record.id)} does not run: its process is gone")
     elif record.status == "running":
         click.echo(one_line(f"stopping {record.id}: {record.owner or 'its process'} is told"))
@@ -261,31 +266,8 @@ def send(run: str, message: str, end: bool, user: str | None, config: str | None
     place = Place(config, memory)
     record = place.open(act)
     click.echo(f"sent to {one_line(record.id)}")
-    if record.status != "running" or _is_gone(record):
+    if record.status != "running" or is_gone(record):
         notice(f"The run reads the message when it is resumed: agno-rt runs resume {record.id}{place.options()}")
-
-
-@command.command("fork")
-@click.argument("run")
-@click.option("--at", metavar="N", type=click.IntRange(1), help="Take the first N steps. Default: all steps.")
-@owner_option
-@config_option
-@memory_option
-@debug_option
-def fork(run: str, at: int | None, user: str | None, config: str | None, memory: str | None) -> None:
-    """Make a new run of the first steps of another, and print its id.
-
-    `agno-rt runs show` numbers the steps from 0. The new run does not start by itself: resume it.
-    """
-    from agno_rt.cli.open_memory import Place, find_run, run_store
-
-    async def act(runtime: Runtime) -> str:
-        record, _ = await find_run(run_store(runtime), run, user)
-        return await runtime.fork(record.id, at)
-
-    place = Place(config, memory)
-    click.echo(new := place.open(act))
-    notice(f"Go on with it: agno-rt runs resume {new}{place.options()}")
 
 
 @command.command("delete")
@@ -314,7 +296,7 @@ def delete(
         return [record for record in found if await run_store(runtime).delete_run(record.id)]
 
     found = place.open(look)
-    under_way = [record.id for record in found if record.status == "running" and not _is_gone(record)]
+    under_way = [record.id for record in found if record.status == "running" and not is_gone(record)]
     if under_way and not force:
         hint = "Cancel it first, or use --force if its process on another machine is gone."
         raise UsageError(f"run {under_way[0]} is under way", hint=hint)
@@ -391,7 +373,7 @@ def _show_pictures(place: Place, run: str, user: str | None, *, timeline: bool, 
     async def load(runtime: Runtime) -> StoredRun:
         store = run_store(runtime)
         record, entries = await find_run(store, run, user)
-        return await load_tree(store, record, entries, _is_gone)
+        return await load_tree(store, record, entries, is_gone)
 
     drawing = draw_stored_run(place.open(load))
     if timeline:
@@ -423,16 +405,9 @@ def _list_facts(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _explain_status(record: RunRecord) -> str:
-    if _is_gone(record):
+    if is_gone(record):
         return ", but its process is gone: it can be resumed"
     return ", to be cancelled" if record.cancel_requested and record.status == "running" else ""
-
-
-def _is_gone(record: RunRecord) -> bool:
-    """Return whether the run is stored as running, but without a living process."""
-    from agno_rt._runtime.owners import seems_alive
-
-    return record.status == "running" and (record.owner is None or not seems_alive(record.owner))
 
 
 def _describe_step(entry: Entry, run: str) -> str:

@@ -84,3 +84,17 @@ async def test_the_stream_of_a_team_has_its_members(serve_agents: Any) -> None:
             texts[event["path"]] = texts.get(event["path"], "") + event["text"]
     assert texts == {"lead#1": "said: hello", "lead#1/payer": "said: hello"}
     assert all_events[-1]["type"] == "run_ended"
+
+
+async def test_the_stream_of_a_resumed_team_has_its_members(serve_agents: Any) -> None:
+    """With `within` a resumed run's stream has the events of the runs within, too; without, those of the run."""
+    for within in (True, False):
+        async with client(await serve_agents(make_team())) as http:
+            paused = (await http.post("/agents/desk/runs", json={"input": "pay"})).json()
+            await http.post(f"/approvals/{paused['approvals'][0]['id']}", json={"decision": "approve"})
+            asked = http.post(f"/runs/{paused['run_id']}/resume", json={"within": within}, headers=SSE)
+            events = read_events((await asked).text)
+
+        started = [event.get("path") or "" for event in events if event["type"] == "run_started"]
+        assert started == (["", "lead#1", "lead#1/payer"] if within else [""])
+        assert (events[-1]["type"], events[-1]["content"]) == ("run_ended", "said: paid")

@@ -15,7 +15,14 @@ from agno_rt.errors import ConfigError, suggest
 from agno_rt.project import shipped_project
 from agno_rt_serve.api.approvals import Shown
 from agno_rt_serve.api.routing import Route, path_value
-from agno_rt_serve.api.run_format import decode, input_of, result_body, server_sent_event, server_sent_event_within
+from agno_rt_serve.api.run_format import (
+    decode,
+    input_of,
+    result_body,
+    server_sent_event,
+    server_sent_event_within,
+    state_of,
+)
 from agno_rt_serve.api.runner import Task
 from agno_rt_serve.api.site import Site
 from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, header, json_body, request_id, respond
@@ -89,7 +96,9 @@ class Agents:
 
     async def _run(self, agent: Runnable, scope: Scope, receive: Receive, send: Send) -> None:
         body = decode(await json_body(scope, receive))
-        task = Task(agent, input_of(body.input, self._site.accepts), body.session, body.user, body.busy)
+        task = Task(agent, input_of(body.input, self._site.accepts), body.session, body.user, busy=body.busy)
+        if body.state is not None:
+            task = attrs.evolve(task, deps=state_of(body.state, agent))
         # Repeated in `StoredRuns`, not shared: every request would pay for one more call.
         if b"text/event-stream" in header(scope, b"accept"):
             numbered = Numbered()

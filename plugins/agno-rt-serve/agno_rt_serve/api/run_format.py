@@ -7,15 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from agno_rt import RunResult, Tool, Toolkit, Usage
-from agno_rt.errors import suggest
+from agno_rt import Runnable, RunResult, Tool, Toolkit, Usage, Workflow
+from agno_rt.errors import UsageError, suggest
 from agno_rt.events import Event, event_type
 from agno_rt.messages import MediaKind, Part
 from agno_rt.output import plain_value
 from agno_rt_serve.api.parts import Accepts, Attached, make
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["InputPart", "RunBody", "decode", "input_of", "result_body", "server_sent_event"]
+__all__ = ["InputPart", "RunBody", "decode", "input_of", "result_body", "server_sent_event", "state_of"]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
@@ -54,7 +54,8 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /agents/{name}/runs`. `input` is text, or parts: texts and attachments.
 
     `within` adds the events of runs within to the stream, such as those of a team's members.
-    `busy` is the way of the run with a session in use, as of `Runtime.run`.
+    `busy` is the way of the run with a session in use, as of `Runtime.run`. `state` is the first state of a declared
+    workflow.
     """
 
     input: str | list[InputPart]
@@ -62,6 +63,7 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
     within: bool = False
     busy: Literal["enqueue", "reject", "interrupt", "rollback"] | None = None
+    state: dict[str, Any] | None = None
 
 
 class _RunAnswer(msgspec.Struct):
@@ -91,6 +93,19 @@ def decode(body: bytes) -> RunBody:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         hint = 'Send an object such as {"input": "Hello"}.'
         raise HttpError(400, "invalid_json", f"the body is not valid JSON: {exc}", hint) from exc
+
+
+def state_of(given: dict[str, Any] | None, agent: Runnable) -> Any:
+    """Return the first state of a run. Raises `HttpError` 400 for a runnable without one, and for an unfit state."""
+    if given is None:
+        return None
+    try:
+        if not isinstance(agent, Workflow):
+            hint = "Leave `state` out: agents, teams and workflows in code have no declared state."
+            raise UsageError(f"{agent.name!r} has no state to begin with", hint=hint)
+        return agent.read_state(msgspec.json.encode(given))
+    except UsageError as exc:
+        raise HttpError(400, "invalid_body", exc.message, exc.hint) from exc
 
 
 def input_of(given: str | list[InputPart], accepts: Accepts) -> str | list[Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -31,7 +31,7 @@ class Task:
     """A run to make: an agent on an input, or on a stored run to resume, for a session and a user.
 
     `within(path, event)` makes the pieces of a stream for the events of runs within; without it they are left out.
-    `busy` is the way of the run with a session in use.
+    `busy` is the way of the run with a session in use, `deps` the first state of a workflow.
     """
 
     agent: Runnable
@@ -40,6 +40,7 @@ class Task:
     user: str | None = None
     within: Callable[[str, Event], bytes] | None = None
     busy: Literal["enqueue", "reject", "interrupt", "rollback"] | None = None
+    deps: Any = None
 
 
 class Runner:
@@ -74,7 +75,10 @@ class Runner:
         try:
             # A session's run has a policy in any case: without one, later runs could not stop the run at once.
             busy = task.busy or (None if task.session is None else "enqueue")
-            return await self._runtime.run(task.agent, task.input, session=task.session, user=task.user, busy=busy)
+            session, user = task.session, task.user
+            return await self._runtime.run(
+                task.agent, task.input, session=session, user=user, deps=task.deps, busy=busy
+            )
         except UsageError as error:
             self._check_agent(task, error)
             raise
@@ -107,7 +111,10 @@ class Runner:
         request: str,
     ) -> None:
         started = False
-        stream = self._runtime.stream(task.agent, task.input, session=task.session, user=task.user, busy=task.busy)
+        session, user = task.session, task.user
+        stream = self._runtime.stream(
+            task.agent, task.input, session=session, user=user, deps=task.deps, busy=task.busy
+        )
         async with stream as events:
             self._streams[events.run_id] = events, task.user
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import attrs
 import msgspec
 
 from agno_rt import RunStream
@@ -51,6 +52,12 @@ class _UserQuery(msgspec.Struct, forbid_unknown_fields=True):
     user: str | None = None
 
 
+class _ResumeBody(_UserQuery, forbid_unknown_fields=True):
+    """The way to resume a run: `within` is as a new run's."""
+
+    within: bool = False
+
+
 class StoredRuns:
     """Lists, shows and resumes stored runs; cancels, stops and steers any run under way."""
 
@@ -87,7 +94,7 @@ class StoredRuns:
         await respond(send, 200, JSON, msgspec.json.encode(shown))
 
     async def _resume(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await read_body(scope, receive, _UserQuery)
+        body = await read_body(scope, receive, _ResumeBody)
         record, _ = await self._site.load_run(path_value(scope, "id"), body.user)
         if record.status == "completed":
             hint = "GET /runs/ID has the answer. `agno-rt runs fork` goes on from one of the run's steps."
@@ -98,7 +105,10 @@ class StoredRuns:
             raise HttpError(404, "not_found", f"this server has no agent {record.agent!r} any more", hint)
         task = Task(agent, Resume(record.id), user=record.user)
         if b"text/event-stream" in header(scope, b"accept"):
-            await self._site.runner.stream(task, send, Numbered(), lambda end: b"", request_id(scope))
+            numbered = Numbered()
+            if body.within:
+                task = attrs.evolve(task, within=numbered.number_within)
+            await self._site.runner.stream(task, send, numbered, lambda end: b"", request_id(scope))
         else:
             result = await self._site.runner.run(task)
             approvals = self._shown.all(result.approvals) if result.status == "paused" else None
