@@ -74,7 +74,7 @@ def _split_block(block: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
             yield from ((None, {"text": word}) for word in _split_words(text))
         case {"toolUse": {"toolUseId": id_, "name": name, "input": given}}:
             yield {"toolUse": {"toolUseId": id_, "name": name}}, None
-            text = json.dumps(given, ensure_ascii=False) if given else ""
+            text = json.dumps(given, ensure_ascii=False, separators=(",", ":")) if given else ""
             yield from ((None, {"toolUse": {"input": part}}) for part in (text[:4], text[4:]) if part)
         case {"reasoningContent": {"reasoningText": thought}}:
             yield None, {"reasoningContent": {"text": thought["text"]}}

@@ -110,13 +110,12 @@ _PLACE = re.compile(r"(?:us|us-gov|eu|apac|jp|au|ca|sa|me|af|il|mx|global)\.(?=[
 def known(model: str, families: Mapping[str, Facts] = _FAMILIES) -> Facts:
     """Look up the model: by its full name, else by the longest matching prefix that is written with a `*`.
 
-    The places of an inference profile do not count, and of an ARN only the part behind the slash.
+    A model is also known without the places of its inference profile, and from an ARN by the part behind the slash.
     """
-    exact = families.get(model)
-    if exact is not None:
-        return exact
-    name = _PLACE.sub("", model.rpartition("/")[2], count=1)
-    if name in families:
-        return families[name]
-    beginnings = [each for each in families if each.endswith("*") and name.startswith(each[:-1])]
+    behind = model.rpartition("/")[2]
+    names = (model, behind, _PLACE.sub("", behind, count=1))
+    for name in names:
+        if name in families:
+            return families[name]
+    beginnings = [each for each in families if each.endswith("*") and any(name.startswith(each[:-1]) for name in names)]
     return families[max(beginnings, key=len)] if beginnings else Facts()

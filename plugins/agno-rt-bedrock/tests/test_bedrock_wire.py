@@ -178,7 +178,9 @@ class TestMedia:
 
     def test_documents(self) -> None:
         """Names have only allowed letters and differ; a document alone has words beside it; texts are inlined."""
-        pdfs = [Media("file", "application/pdf", b"%PDF-1", name=name) for name in ("a_b.c.pdf", "a.b c.pdf", None, "ä")]
+        pdfs = [
+            Media("file", "application/pdf", b"%PDF-1", name=name) for name in ("a_b.c.pdf", "a.b c.pdf", None, "ä")
+        ]
         body = build(ModelRequest((Message("user", tuple(pdfs)),)), PLAIN)
         *documents, words = body["messages"][0]["content"]
         names = [each["document"]["name"] for each in documents]
@@ -261,7 +263,7 @@ class TestTools:
             assert words in body["messages"][-1]["content"][-1]["text"]
 
     def test_no_calls_wanted(self) -> None:
-        """Without calls in the conversation the tools are left out; with calls they must stay, and words forbid them."""
+        """Without calls in the conversation the tools are left out; with calls they stay, and words forbid them."""
         assert "toolConfig" not in build(ask(tools=(weather,), tool_choice="none"))
         body = build(ModelRequest(CALLED, (weather,), tool_choice="none"))
         assert drop_marks(body["toolConfig"]["tools"])[0]["toolSpec"]["description"]
@@ -325,8 +327,9 @@ class TestSettings:
         assert body["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2_000}}
         with pytest.raises(UsageError, match="may think for 2000 tokens, and answer with 100"):
             build(ask(settings=ModelSettings(max_tokens=100)), dialect)
-        for asked, type_ in {"adaptive": "adaptive", "off": "disabled"}.items():
-            body = build(ask(), attrs.evolve(CLAUDE, facts=attrs.evolve(CLAUDE.facts, thinking=asked, effort="low")))
+        for given, type_ in ((Facts(thinking="adaptive"), "adaptive"), (Facts(thinking="off"), "disabled")):
+            facts = given.over(attrs.evolve(CLAUDE.facts, effort="low"))
+            body = build(ask(), attrs.evolve(CLAUDE, facts=facts))
             assert body["additionalModelRequestFields"] == {"thinking": {"type": type_}}
             assert body["outputConfig"] == {"effort": "low"}
 
