@@ -258,7 +258,7 @@ class TestThinking:
 
 
 class TestFaults:
-    """Bodies and streams that are not answers."""
+    """Bodies and streams without an answer."""
 
     @pytest.mark.parametrize(
         "body",

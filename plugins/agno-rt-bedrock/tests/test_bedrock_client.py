@@ -21,7 +21,7 @@ from agno_rt_bedrock import BedrockModel, Server
 
 from agno_rt import Agent, Message, ModelRequest, Retry, Runtime, tool
 from agno_rt.errors import ModelError
-from agno_rt.events import Delta, TextDelta
+from agno_rt.events import Delta, TextDelta, TurnRestarted
 from agno_rt.testing import WireReply, WireRequest, WireServer, open_wire_server
 from tests.servers.converse import KEY, event, exception, stream_events, whole_body
 
@@ -229,16 +229,19 @@ class TestRuns:
         assert blocks[3]["toolResult"] == {"toolUseId": "t1", "content": [{"text": "Sun in Seoul"}]}
 
     async def test_a_stream_that_breaks_within_a_call(self, server: WireServer, make: Make) -> None:
-        """A cut call never runs; with retries the answer is stored once."""
+        """A cut call never runs; with retries the listener hears of the restart, and the answer is stored once."""
         events = list(stream_events(({"text": "I look."}, CALL), "tool_use"))
         half = next(at for at, each in enumerate(events) if b"Seoul" in each)
         cut = WireReply((*events[:half], exception("modelStreamErrorException", "oh")), content_type=STREAM)
         server.play(cut, streamed({"text": "I look."}, CALL, reason="tool_use"), streamed({"text": "Sunny."}))
         agent = Agent(Retry(make(), attempts=2, wait=0.0), tools=[look_up])
-        async with Runtime() as rt:
-            result = await rt.run(agent, "Weather in Seoul?")
+        async with Runtime() as rt, rt.stream(agent, "Weather in Seoul?") as stream:
+            heard = [each async for each in stream]
+            result = await stream.run.wait()
         assert (result.content, CITIES) == ("Sunny.", ["Seoul"])
         assert [message.text for message in result.messages if message.text == "I look."] == ["I look."]
+        last = max(at for at, each in enumerate(heard) if isinstance(each, TurnRestarted))
+        assert "".join(each.text for each in heard[last:] if isinstance(each, TextDelta)) == "I look.Sunny."
 
     async def test_an_agent_without_tools_takes_over(self, server: WireServer, make: Make) -> None:
         """A session with calls goes on with an agent without tools: the request has a `toolConfig` all the same."""
@@ -263,7 +266,7 @@ class TestRuns:
         assert deltas == [TextDelta("Hello, you.")]
 
     async def test_warming_up(self, server: WireServer, make: Make) -> None:
-        """Warming opens the connection that the first request takes, and sends no key."""
+        """Warming opens the connection for the first request, and sends no key."""
         server.play(WireReply((), 404), whole(HELLO))
         model = make()
         await model.warm()

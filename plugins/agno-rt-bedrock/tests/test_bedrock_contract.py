@@ -91,11 +91,11 @@ class TestConverse(ConverseContract):
     """The contract with an API key."""
 
     def make_model(self, base_url: str) -> BedrockModel:
-        """Make a model that asks the server."""
+        """Make a model of the server."""
         return BedrockModel(MODEL, base_url=base_url, api_key=self.key)
 
     def make_impatient(self, base_url: str) -> BedrockModel:
-        """Make a model that gives up after a moment."""
+        """Make a model with a short patience."""
         return BedrockModel(MODEL, Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
 
 
@@ -112,5 +112,5 @@ class TestSignedConverse(ConverseContract):
         monkeypatch.setenv("AWS_REGION", "us-west-2")
 
     def make_model(self, base_url: str) -> BedrockModel:
-        """Make a model that asks the server."""
+        """Make a model of the server."""
         return BedrockModel(MODEL, base_url=base_url)

@@ -40,7 +40,7 @@ class TestMessages:
 
     @given(messages=MESSAGES, places=st.lists(st.integers(0, 10_000), max_size=6))
     def test_reads_as_botocore(self, messages: list[bytes], places: list[int]) -> None:
-        """Headers and payloads are those that botocore reads, wherever the stream is cut."""
+        """Headers and payloads are the same as botocore reads, for each way to cut the stream."""
         data = b"".join(messages)
         theirs = botocore.eventstream.EventStreamBuffer()
         theirs.add_data(data)
@@ -109,7 +109,7 @@ class TestValues:
     """The values of events, and the exceptions among them."""
 
     def test_values_come_before_an_exception(self) -> None:
-        """What came before an exception is yielded first."""
+        """Values before an exception are yielded first."""
         values = StreamValues(PEER)
         found: list[Any] = list(values.feed(event("a", {}) + event("b", {})))
         rest = values.feed(event("c", {}) + exception("throttlingException", "slow down"))
@@ -146,7 +146,7 @@ class TestValues:
             list(StreamValues(PEER).feed(message))
 
     def test_broken_json(self) -> None:
-        """An event without JSON is an error that quotes the payload."""
+        """An event without JSON is an error with the payload."""
         with pytest.raises(ModelError, match="broken JSON"):
             list(StreamValues(PEER).feed(encode_message({":event-type": "a"}, b"{half")))
 

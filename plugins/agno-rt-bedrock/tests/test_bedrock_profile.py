@@ -192,7 +192,7 @@ class TestRegions:
             BedrockModel("amazon.nova-lite-v1:0", base_url="http://127.0.0.1:8080").check_ready()
 
     def test_an_unusable_region(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A region that could change the host is refused."""
+        """A region with the letters of another host is refused."""
         monkeypatch.setenv("AWS_REGION", "x.example.com/")
         with pytest.raises(ConfigError, match="the AWS region is"):
             BedrockModel("amazon.nova-lite-v1:0")

@@ -93,7 +93,7 @@ class TestPaths:
 
     @pytest.mark.parametrize("model", ["", "..", "../x", "a b", "a?b", "a" * 2049, "ä"])
     def test_other_texts_are_refused(self, model: str) -> None:
-        """A text that is not an id never becomes a path."""
+        """Only an id becomes a path."""
         with pytest.raises(UsageError, match="is not the id of a Bedrock model"):
             model_path(model, stream=False)
 
@@ -247,7 +247,7 @@ class TestTools:
             assert body["messages"][-1]["content"][-1] == {"text": "Answer without calling a tool."}
 
     def test_forced_calls(self) -> None:
-        """Where the model can be forced, the choice is in the configuration."""
+        """The configuration has the choice for a model with forced calls."""
         for choice, sent in {"required": {"any": {}}, "weather": {"tool": {"name": "weather"}}}.items():
             body = build(ask(tools=(weather,), tool_choice=choice))
             assert body["toolConfig"]["toolChoice"] == sent
@@ -256,7 +256,7 @@ class TestTools:
 
     @pytest.mark.parametrize("dialect", [PLAIN, attrs.evolve(CLAUDE, facts=attrs.evolve(CLAUDE.facts, thinking=2_000))])
     def test_calls_asked_for_in_words(self, dialect: Dialect) -> None:
-        """A model that cannot be forced, or that thinks, is asked at the end of the question."""
+        """A model without forced calls, and a thinking model, is asked at the end of the question."""
         for choice, words in {"required": "one of your tools", "weather": "the tool weather"}.items():
             body = build(ask(tools=(weather,), tool_choice=choice), dialect)
             assert "toolChoice" not in body["toolConfig"]
@@ -334,13 +334,13 @@ class TestSettings:
             assert body["outputConfig"] == {"effort": "low"}
 
     def test_models_without_a_temperature(self) -> None:
-        """A model that refuses a temperature is sent none."""
+        """No temperature goes to a model without one."""
         facts = known("global.anthropic.claude-opus-4-7")
         body = build(ask(settings=ModelSettings(temperature=0.0, max_tokens=9)), attrs.evolve(CLAUDE, facts=facts))
         assert body["inferenceConfig"] == {"maxTokens": 9}
 
     def test_output(self) -> None:
-        """A schema goes along as text within the subset, or in words where the subset cannot say it."""
+        """A schema goes along as text within the subset, and in words beyond the subset."""
         schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}
         sent = build(ask(output=schema))["outputConfig"]["textFormat"]
         assert sent["type"] == "json_schema"
@@ -377,7 +377,7 @@ class TestSettings:
         assert "streamProcessingMode" in guardrail
 
     def test_values_outside_json(self) -> None:
-        """An object in `extra` that JSON cannot carry is an error that names the place."""
+        """An object in `extra` outside JSON is an error with the place."""
         with pytest.raises(UsageError, match="cannot be written as JSON") as caught:
             request_bytes(ask(settings=ModelSettings(extra={"a": object()})), PLAIN, stream=False)
         assert "extra" in caught.value.hint
