@@ -54,7 +54,7 @@ def sign(
     place = f"{stamp[:8]}/{scope[0]}/{scope[1]}/aws4_request"
     text = f"{_ALGORITHM}\n{stamp}\n{place}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = _derive_key(credentials.secret_key, stamp[:8], *scope)
-    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
     added["authorization"] = (
         f"{_ALGORITHM} Credential={credentials.access_key}/{place}, SignedHeaders={names}, Signature={signature}"
     )
@@ -88,5 +88,5 @@ def _derive_key(secret_key: str, day: str, region: str, service: str) -> bytes:
     """Return the key for a day, which all requests of the day share."""
     key = f"AWS4{secret_key}".encode()
     for word in (day, region, service, "aws4_request"):
-        key = hmac.new(key, word.encode(), hashlib.sha256).digest()
+        key = hmac.digest(key, word.encode(), "sha256")
     return key
