@@ -6,6 +6,7 @@ Reference: Amazon Bedrock's API reference, "Converse", and the service model `be
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 from typing import Any
@@ -18,8 +19,10 @@ import botocore.validate
 import pytest
 from agno_rt_bedrock.facts import Facts, known
 from agno_rt_bedrock.wire import Dialect, model_path, request_bytes
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agno_rt import Message, ModelRequest, ModelSettings, tool
+from agno_rt import Message, ModelRequest, ModelSettings, Tool, tool
 from agno_rt.errors import UsageError
 from agno_rt.messages import Media, ToolCall
 from agno_rt.wire.cache_marks import cache_marks
@@ -327,8 +330,8 @@ class TestSettings:
         assert body["additionalModelRequestFields"] == {"thinking": {"type": "enabled", "budget_tokens": 2_000}}
         with pytest.raises(UsageError, match="may think for 2000 tokens, and answer with 100"):
             build(ask(settings=ModelSettings(max_tokens=100)), dialect)
-        for given, type_ in ((Facts(thinking="adaptive"), "adaptive"), (Facts(thinking="off"), "disabled")):
-            facts = given.over(attrs.evolve(CLAUDE.facts, effort="low"))
+        for choice, type_ in ((Facts(thinking="adaptive"), "adaptive"), (Facts(thinking="off"), "disabled")):
+            facts = choice.over(attrs.evolve(CLAUDE.facts, effort="low"))
             body = build(ask(), attrs.evolve(CLAUDE, facts=facts))
             assert body["additionalModelRequestFields"] == {"thinking": {"type": type_}}
             assert body["outputConfig"] == {"effort": "low"}
@@ -408,3 +411,48 @@ class TestFacts:
         assert known("amazon.nova-micro-v1:0").media == ()
         assert known("meta.llama3-1-70b-instruct-v1:0") == Facts()
         assert known("arn:aws:bedrock:us-east-1:1:application-inference-profile/abc") == Facts()
+
+
+TEXTS = st.sampled_from(["", " ", "Hello.", "\n", "Grüße"])
+CALLS = st.lists(
+    st.builds(
+        ToolCall,
+        st.sampled_from(["call_1", "a b", "", "x" * 70]),
+        st.sampled_from(["weather", "odd name!", "bare"]),
+        st.sampled_from(["{}", '{"city": "Seoul"}', "{half", "[1]"]),
+    ),
+    max_size=2,
+).map(tuple)
+MESSAGES = st.lists(
+    st.one_of(
+        st.builds(Message, st.sampled_from(["user", "system"]), TEXTS),
+        st.builds(Message, st.just("assistant"), TEXTS, CALLS),
+        st.builds(lambda text: Message("tool", text, (), "call_1", "weather"), TEXTS),
+    ),
+    max_size=8,
+)
+
+
+@given(
+    before=MESSAGES,
+    tools=st.sampled_from([(), (weather,), (weather, bare)]),
+    choice=st.sampled_from(["auto", "none", "required", "weather"]),
+    dialect=st.sampled_from([CLAUDE, PLAIN]),
+)
+def test_every_conversation_keeps_the_rules(
+    before: list[Message], tools: tuple[Tool, ...], choice: str, dialect: Dialect
+) -> None:
+    """Roles take turns, no message and no text is blank, and calls never go out without a `toolConfig`."""
+    body = build(ModelRequest((*before, Message("user", "Hi.")), tools, tool_choice=choice), dialect)
+    roles = [message["role"] for message in body["messages"]]
+    assert all(first != second for first, second in itertools.pairwise(roles))
+    blocks = [block for message in body["messages"] for block in message["content"]]
+    assert all(message["content"] for message in body["messages"])
+    assert all(block["text"].strip() for block in (*blocks, *body.get("system", ())) if "text" in block)
+    has_blocks = any("toolUse" in block for block in blocks)
+    config = body.get("toolConfig")
+    assert config is not None or not has_blocks
+    assert config is None or all(
+        spec.get("description", "-").strip() for spec in (each["toolSpec"] for each in drop_marks(config["tools"]))
+    )
+    assert json.dumps(body).count('"cachePoint"') <= 4
