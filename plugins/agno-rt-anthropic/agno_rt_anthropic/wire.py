@@ -25,8 +25,8 @@ from agno_rt.wire.cache_marks import cache_marks
 from agno_rt.wire.chat_completions import mend_value, tool_names
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.native import native_for
+from agno_rt.wire.schema_subset import fit_schema
 from agno_rt_anthropic.facts import Facts
-from agno_rt_anthropic.schemas import fit_schema
 
 __all__ = ["SERVICE", "VERSION", "Dialect", "Sealed", "header_betas", "request_bytes"]
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import attrs
 import msgspec
 import pytest
-from agno_rt_anthropic.schemas import fit_schema
 
 from agno_rt import Agent, Runtime
 from agno_rt.testing import ScriptedModel
+from agno_rt.wire.schema_subset import fit_schema
 
 WORDS = frozenset(
     {

@@ -1,8 +1,8 @@
-"""Fits a JSON Schema into the subset that the messages API accepts for structured outputs. Pure: no I/O.
+"""Fits a JSON Schema into the subset that Claude and Bedrock accept for structured outputs. Pure: no I/O.
 
-Reference: Anthropic's documentation, "Structured outputs", section "JSON Schema limitations". One unsupported word
-fails the whole request, so bounds move into the description, where the model can read them; the run checks the answer
-against the whole type in any case.
+References: Anthropic's documentation, "Structured outputs", section "JSON Schema limitations"; Amazon Bedrock's user
+guide, "Get validated JSON results from models". One unsupported word fails the whole request, so bounds move into the
+description, where the model can read them; the run checks the answer against the whole type in any case.
 """
 
 from __future__ import annotations
