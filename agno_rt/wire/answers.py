@@ -17,7 +17,7 @@ from agno_rt.wire.json_events import JsonEvents, read_lines
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.refusals import Peer, plain, reported
 
-__all__ = ["AnswerStream", "Format", "Pieces", "read_answer"]
+__all__ = ["AnswerStream", "Format", "Pieces", "Values", "read_answer"]
 
 _BOM = b"\xef\xbb\xbf"
 _EMPTY = "ended its stream without any answer"
@@ -42,6 +42,33 @@ class Pieces(Protocol):
 
     def response(self) -> ModelResponse:
         """Return all values as one response."""
+        ...
+
+
+class Values(Protocol):
+    """The values of a stream: `JsonEvents` or `JsonLines`."""
+
+    @property
+    def done(self) -> bool:
+        """True after the mark for the end, if the stream has one."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """The number of values so far."""
+        ...
+
+    @property
+    def whole(self) -> bytes:
+        """Return the body so far if the body is not a stream, else no bytes."""
+        ...
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Take in the next bytes and yield their values."""
+        ...
+
+    def end(self) -> Iterator[Any]:
+        """Yield the values in the last bytes."""
         ...
 
 
@@ -83,13 +110,13 @@ class AnswerStream:
     """A streamed answer: `feed` bytes, then take the `response`. Raises `ModelError` for an invalid stream.
 
     `finished` is true after the end of the answer; `done` is true after the end of the stream. JSON, or anything else
-    but events, is collected until the end and read as a whole body.
+    but events, is collected until the end and read as a whole body. `values` reads another kind of stream than events.
     """
 
-    def __init__(self, peer: Peer, format_: Format) -> None:
+    def __init__(self, peer: Peer, format_: Format, values: Values | None = None) -> None:
         self._peer = peer
         self._format = format_
-        self._events = JsonEvents(peer)
+        self._events: Values = JsonEvents(peer) if values is None else values
         self._pieces = format_.begin()
         self._whole: ModelResponse | None = None
 
