@@ -23,12 +23,11 @@ from agno_rt.models import ModelRequest, ModelResponse
 from agno_rt.tools import Tool
 from agno_rt.wire.chat_completions import ReportedError, StreamedResponse, ThinkTags, mend_value
 from agno_rt.wire.lenient_json import read_json, write_json
+from agno_rt.wire.output_words import ask_for_output
 from agno_rt.wire.refusals import describe_error
 from agno_rt_ollama.profile import Facts
 
 __all__ = ["ChatFormat", "read_error", "request_bytes"]
-
-_ANSWER = "Answer with one JSON value that fits this JSON Schema, without any other words and without a code fence:\n"
 
 
 def request_bytes(request: ModelRequest, model: str, facts: Facts, *, stream: bool) -> bytes:
@@ -53,7 +52,7 @@ def request_bytes(request: ModelRequest, model: str, facts: Facts, *, stream: bo
     if request.output is not None:
         if tools:
             # The format would bind calls of tools as well: a model under a grammar cannot call anything.
-            messages = _ask_for_output(messages, request.output)
+            messages = ask_for_output(messages, request.output, model)
         else:
             body["format"] = request.output
     rendered = [body for message in messages for body in _render_message(message)]
@@ -97,13 +96,6 @@ def _ask_for_call(bodies: list[dict[str, Any]], choice: str) -> None:
         bodies[-1] = {**bodies[-1], "content": f"{bodies[-1]['content']}\n\n{wish}".strip()}
     else:
         bodies.append({"role": "user", "content": wish})
-
-
-def _ask_for_output(messages: list[Message], schema: Mapping[str, Any]) -> list[Message]:
-    """Return the messages with the schema in words, after the system messages at the start."""
-    at = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
-    asked = Message("system", _ANSWER + write_json(schema, "").decode())
-    return [*messages[:at], asked, *messages[at:]]
 
 
 def _build_tool(tool: Tool) -> dict[str, Any]:
