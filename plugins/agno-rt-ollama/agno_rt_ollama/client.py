@@ -22,8 +22,8 @@ from agno_rt.wire.answers import AnswerStream, read_answer
 from agno_rt.wire.json_lines import JsonLines
 from agno_rt.wire.refusals import Peer
 from agno_rt_ollama import wire
-from agno_rt_ollama.library import Library, build_headers
-from agno_rt_ollama.profile import Server
+from agno_rt_ollama.library import Library, build_headers, is_listening
+from agno_rt_ollama.profile import HOST_ENV, Server
 
 if TYPE_CHECKING:
     from agno_rt.http_client.transport import Answer
@@ -100,8 +100,15 @@ class OllamaModel:
         await self._client.warm(make_peer(self, _NO_KEY))
 
     def check_ready(self) -> None:
-        """Raise `ConfigError` if the server needs a key and the key is missing. Does not ask the server."""
+        """Raise `ConfigError` for a missing key, and `ModelError` if no server on this machine listens at the address.
+
+        Blocks the thread for a moment. Servers on other machines are not asked.
+        """
         self.server.key()
+        if not is_listening(self.server):
+            url = without_query(self.server.base_url)
+            hint = f"Start the server: ollama serve. {HOST_ENV} or base_url says where it is."
+            raise ModelError(f"no Ollama server listens at {url}", hint=hint, provider=self.provider, retryable=True)
 
     async def aclose(self) -> None:
         """Close the connections. A running request fails."""

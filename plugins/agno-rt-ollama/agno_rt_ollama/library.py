@@ -19,7 +19,16 @@ from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.refusals import Peer, reported
 from agno_rt_ollama.profile import Server
 
-__all__ = ["QUICK_SECONDS", "Library", "ListedModel", "Progress", "build_headers", "list_quickly", "read_tags"]
+__all__ = [
+    "QUICK_SECONDS",
+    "Library",
+    "ListedModel",
+    "Progress",
+    "build_headers",
+    "is_listening",
+    "list_quickly",
+    "read_tags",
+]
 
 Progress = Callable[[str, int, int], None]
 """A callback for each step of a download: the name of the step, the bytes done, and all bytes; 0 if unknown."""
@@ -88,6 +97,27 @@ def list_quickly(server: Server) -> list[str]:
         return []
     finally:
         connection.close()
+
+
+def is_listening(server: Server) -> bool:
+    """Return False if no program listens at the address of a server on this machine. Other servers are not asked.
+
+    Blocks the thread for at most `QUICK_SECONDS`.
+    """
+    if not server.is_loopback:
+        return True
+    import socket
+    from urllib.parse import urlsplit
+
+    url = urlsplit(server.base_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname or "", port), QUICK_SECONDS).close()
+    except TimeoutError:
+        return True  # a busy machine is not a missing server
+    except OSError:
+        return False
+    return True
 
 
 class Library:

@@ -129,6 +129,27 @@ class TestList:
         assert await trio.to_thread.run_sync(list_quickly, asked) == []
 
 
+class TestReadiness:
+    """The check before the first run."""
+
+    async def test_a_server_that_runs(self, server: WireServer) -> None:
+        """A server on this machine that listens is ready, and gets no request."""
+        await trio.to_thread.run_sync(OllamaModel("m", base_url=server.url).check_ready)
+        assert server.requests == []
+
+    async def test_a_server_that_does_not_run(self) -> None:
+        """The error says how to start the server."""
+        async with open_wire_server() as gone:
+            url = gone.url
+        with pytest.raises(ModelError, match=f"no Ollama server listens at {url}") as caught:
+            await trio.to_thread.run_sync(OllamaModel("m", base_url=url).check_ready)
+        assert "ollama serve" in caught.value.hint
+
+    def test_a_server_elsewhere(self) -> None:
+        """A server on another machine is not asked."""
+        OllamaModel("m", base_url="http://192.0.2.1:1").check_ready()
+
+
 async def with_library(server: WireServer, work: Any) -> Any:
     """Run the work with the models of the server."""
     asked = Server(base_url=server.url)
