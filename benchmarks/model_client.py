@@ -35,7 +35,10 @@ ROUNDS = 7
 KEY = "sk-0123456789"
 PATHS = {"chat": "chat/completions", "responses": "responses", "messages": "messages"}
 """The address of each API, below the server's."""
-PLUGINS = ("anthropic", "files", "inspect", "llamacpp", "openai", "otel", "prometheus", "serve", "sqlite")
+PLUGINS = (
+    *("anthropic", "cohere", "files", "inspect", "llamacpp", "ollama", "openai", "otel", "prometheus", "serve"),
+    "sqlite",
+)
 _ROOT = Path(__file__).parents[1]
 _ASKED = ModelRequest((Message("system", "You are brief."), Message("user", "Name three rivers.")))
 _BODY = (
