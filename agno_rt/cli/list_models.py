@@ -1,4 +1,4 @@
-"""A table of the plugins' models, with the reason why a model is not ready. Loads no model, and asks no server."""
+"""A table of the plugins' models, with the reason why a model is not ready. Loads no model, and asks none."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Values(Protocol):
 
     @property
     def whole(self) -> bytes:
-        """The body so far if the body is not a stream, else no bytes."""
+        """Return the body so far if the body is not a stream, else no bytes."""
         ...
 
     def feed(self, data: bytes) -> Iterator[Any]:
@@ -114,14 +114,13 @@ class AnswerStream:
     """A streamed answer: `feed` bytes, then take the `response`. Raises `ModelError` for an invalid stream.
 
     `finished` is true after the end of the answer; `done` is true after the end of the stream. JSON, or anything else
-    but events, is collected until the end and read as a whole body. `values` reads a stream of another kind than
-    server-sent events.
+    but events, is collected until the end and read as a whole body. `values` reads another kind of stream than events.
     """
 
     def __init__(self, peer: Peer, format_: Format, values: Values | None = None) -> None:
         self._peer = peer
         self._format = format_
-        self._events: Values = values or JsonEvents(peer)
+        self._events: Values = JsonEvents(peer) if values is None else values
         self._pieces = format_.begin()
         self._whole: ModelResponse | None = None
 

@@ -47,7 +47,10 @@ _TEXTS = ("message", "detail", "error_msg", "error_message", "errmsg", "msg", "e
 _TOO_MANY = 429
 _NO_CREDIT = "insufficient_quota"
 _SECRET_LENGTH = 8
-_REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "x-ms-request-id", "cf-ray")
+_REQUEST_IDS = (
+    *("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "x-ms-request-id", "x-debug-trace-id"),
+    "cf-ray",
+)
 """Headers with the number of a request, by which a service finds the request in its own logs."""
 
 _MOST_ID = 200

@@ -18,8 +18,8 @@ def command(ctx: click.Context, config: str | None, as_json: bool) -> None:
     """List the models that plugins provide, and what each lacks.
 
     Many plugins can reach more models than are listed: their entries are examples, in which MODEL stands for a name and
-    PATH for a file. No model is loaded, and no server is asked. Prices are US dollars for a million tokens of input and
-    of output. `agno-rt models check MODEL` asks a model.
+    PATH for a file. No model is loaded. Only a server of models on this machine is asked, and only for its list. Prices
+    are US dollars for a million tokens of input and of output. `agno-rt models check MODEL` asks a model.
     """
     if ctx.invoked_subcommand is not None:
         return
