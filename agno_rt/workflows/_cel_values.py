@@ -52,7 +52,7 @@ def equal(ours: Any, theirs: Any) -> bool:
 
 
 def compare(operator: str, holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """Return the comparison `operator` of numbers, strings and bools. The comparison raises `CelError` for another type."""
+    """Return the comparison `operator` of numbers, strings and bools. It raises `CelError` for another type."""
 
     def judge(ours: Any, theirs: Any) -> bool:
         alike = type(ours) is type(theirs) and isinstance(ours, str | bool)

@@ -100,7 +100,7 @@ class Expression:
 def _read_text(
     text: str, what: str, wanted: Wanted, names: Mapping[str, Type]
 ) -> tuple[Part | None, Callable[[Mapping[str, Any]], Any]]:
-    """Return the expression as read without the engine, if possible, and the function to compute the value. Raises `UsageError`."""
+    """Return the expression as read here, if possible, and the function to compute it. Raises `UsageError`."""
     own, fault = None, None
     try:
         if len(text) > _MOST_CHARACTERS:
