@@ -21,7 +21,7 @@ _FAULT = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 
 
 def find_engine() -> ModuleType | None:
-    """Return the engine's module, or `None` where the extra is not installed."""
+    """Return the engine's module, or `None` without the extra."""
     try:
         return importlib.import_module("cel_expr_python.cel")
     except ImportError:

@@ -1,4 +1,4 @@
-"""Reads the part of CEL that agno_rt has without the engine, and turns an expression into a function. Pure.
+"""Reads CEL without the engine, in part, and turns an expression into a function. Pure.
 
 The answers are those of the engine: types are checked as its checker does, and `||` and `&&` absorb errors. Other forms
 of CEL are refused by name (`NeedsEngine`), so that no expression has two meanings.
@@ -36,7 +36,7 @@ from agno_rt.workflows._cel_values import CelError, require_bool
 __all__ = ["read_part"]
 
 _DEEPEST = 24
-"""The deepest expression within others; the engine takes 32 levels, and Python's stack has an end."""
+"""The most levels of an expression; the engine takes 32, and Python's stack has an end."""
 
 _RESERVED = frozenset(
     [
@@ -80,7 +80,7 @@ _MACROS = ("all", "exists", "exists_one", "filter", "map")
 
 
 def read_part(text: str, names: Mapping[str, Type]) -> Part:
-    """Return the expression, read. Raises `CelFault`, or `NeedsEngine` for a form that only the engine has."""
+    """Return the expression, read. Raises `CelFault`, or `NeedsEngine` for a form of the engine alone."""
     reader = _Reader(text, names)
     part = reader.read_choice()
     if reader.peek.kind != "end":
@@ -89,7 +89,7 @@ def read_part(text: str, names: Mapping[str, Type]) -> Part:
 
 
 class _Reader:
-    """Reads the tokens one by one, from the loosest operator to the tightest."""
+    """Reads the tokens in order, from the loosest operator to the tightest."""
 
     def __init__(self, text: str, names: Mapping[str, Type]) -> None:
         self._text = text
@@ -124,13 +124,13 @@ class _Reader:
             raise CelFault(f"{sign!r} is missing before {self.peek.value!r}", self.peek.column)
 
     def take_value(self, part: Part, column: int) -> Part:
-        """Return the part. Raises `CelFault` for an object of the state as a whole, which has no type in CEL."""
+        """Return the part. Raises `CelFault` for an object of the state as a whole: CEL has no type for objects."""
         if isinstance(part.type, dict):
             raise CelFault(f"{part.text} is an object: name a field, one of {', '.join(part.type)}", column)
         return part
 
     def read_choice(self) -> Part:
-        """Read `a ? b : c`, or what binds more tightly."""
+        """Read `a ? b : c`, or an operator of a tighter kind."""
         self._depth += 1
         column = self.peek.column
         if self._depth > _DEEPEST:
@@ -216,7 +216,7 @@ class _Reader:
         return Part(part.type, lambda given: values.negate(part.value(given)))
 
     def _take_sign(self) -> bool:
-        """Make a constant negative, if there is one: the least int has no positive counterpart."""
+        """Make a constant negative, if a constant is next: the least int has no positive counterpart."""
         if self.peek.kind not in ("int", "double"):
             return False
         self._tokens[self._at] = attrs.evolve(self.peek, value=-self.peek.value)
@@ -270,7 +270,7 @@ class _Reader:
         raise unknown_call_fault(name, token.column)
 
     def _read_macro(self, whole: Part, token: Token) -> Part:
-        """Read `list.all(each, condition)` and its kin, which go through the items."""
+        """Read `list.all(each, condition)` and its kin, over the items."""
         name = token.value
         if self._is_in_macro:
             raise NeedsEngine(f"{name!r} stands within another all, exists, exists_one, filter or map", token.column)

@@ -32,7 +32,7 @@ class CelFault(ValueError):
 
 
 class NeedsEngine(CelFault):
-    """A part of CEL that the reader here does not have."""
+    """A part of CEL for the engine alone."""
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""The types of CEL expressions, as far as they are known when a workflow is declared. Pure.
+"""The types of CEL expressions, as far as known when a workflow is declared. Pure.
 
 A type is a name, a list or map of types, or the fields of a class, which only the state has. `dyn` is any type. The
 checks are those of CEL's own checker: int and double do not mix unless one of them is `dyn`.
@@ -24,7 +24,7 @@ _NAMES: dict[Any, str] = {bool: "bool", int: "int", float: "double", str: "strin
 
 
 def fits(ours: Type, theirs: Type) -> bool:
-    """Return whether values of the two types may meet: the types are equal, or `dyn` where they differ."""
+    """Return whether values of the two types may meet: the types are equal, or one is `dyn`."""
     if isinstance(ours, dict) or isinstance(theirs, dict):
         return False
     if "dyn" in (ours, theirs):
@@ -35,12 +35,12 @@ def fits(ours: Type, theirs: Type) -> bool:
 
 
 def join_types(found: Sequence[Type]) -> Type:
-    """Return the type that all of the types are; `dyn` if they differ, or for none."""
+    """Return the common type; `dyn` for unlike types, and for an empty list."""
     return found[0] if found and all(each == found[0] for each in found) else "dyn"
 
 
 def find_sum(ours: Type, theirs: Type, takes: Sequence[str]) -> Type | None:
-    """Return the type of an arithmetic result; `None` if there is no such operation on the types."""
+    """Return the type of an arithmetic result; `None` if CEL has no such operation on the types."""
     if not fits(ours, theirs):
         return None
     known = theirs if ours == "dyn" else ours
@@ -86,13 +86,13 @@ def _describe_container(origin: type, parts: tuple[Any, ...], within: tuple[Any,
 
 
 def _describe_item(class_: Any, within: tuple[Any, ...]) -> Type:
-    """Return the type of an item. Objects in a list are maps whose fields nobody knows: CEL has no other type here."""
+    """Return the type of an item. Objects in a list are maps with unknown fields."""
     found = describe_class(class_, within)
     return ("map", "string", "dyn") if isinstance(found, dict) else found
 
 
 def list_fields(class_: type) -> list[str] | None:
-    """Return the names of the fields of an attrs class, a data class or a msgspec Struct; `None` for others."""
+    """Return the names of the fields of an attrs class, a data class or a msgspec Struct; `None` for another class."""
     if attrs.has(class_):
         return [field.name for field in attrs.fields(class_)]
     if dataclasses.is_dataclass(class_):

@@ -17,7 +17,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 class CelError(Exception):
-    """The error that the value of an expression is, such as a division by zero. `||` and `&&` may absorb it."""
+    """An error as the value of an expression, such as a division by zero. `||` and `&&` may absorb it."""
 
 
 def name_type(value: Any) -> str:
@@ -52,7 +52,7 @@ def equal(ours: Any, theirs: Any) -> bool:
 
 
 def compare(operator: str, holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    """Return the comparison `operator` of numbers, strings and bools. The comparison raises `CelError` for others."""
+    """Return the comparison `operator` of numbers, strings and bools. It raises `CelError` for another type."""
 
     def judge(ours: Any, theirs: Any) -> bool:
         alike = type(ours) is type(theirs) and isinstance(ours, str | bool)
@@ -140,7 +140,7 @@ def measure(value: Any) -> int:
 
 
 def find_key(entries: dict[Any, Any], key: Any) -> tuple[Any] | None:
-    """Return the entry of a key in a tuple, or `None`. In Python 1 and true are one key, in CEL two."""
+    """Return the entry of a key in a tuple, or `None`. Python takes 1 and true for the same key, CEL does not."""
     if isinstance(key, str):
         return (entries[key],) if key in entries else None
     return next(((value,) for each, value in entries.items() if equal(each, key)), None)
@@ -161,7 +161,7 @@ def find_item(whole: Any, at: Any) -> Any:
 
 
 def select_field(whole: Any, name: str, written: str) -> Any:
-    """Return a field of a map. Raises `CelError` that says where the field was looked for."""
+    """Return a field of a map. Raises `CelError`, with the text of the map."""
     if not isinstance(whole, dict):
         raise CelError(f"{written} is a {name_type(whole)} without {name!r}")
     if name not in whole:

@@ -45,7 +45,7 @@ _PLAIN = (str, bool, int, float, list, tuple, Mapping, type(None))
 
 @attrs.frozen
 class Expression:
-    """An expression that was read: `text` as it was written, and by name the fields that it reads of each name.
+    """An expression, read: `text` as written, and in `uses` the fields of each name.
 
     A field `""` stands for the whole value.
     """
@@ -61,7 +61,7 @@ class Expression:
     def read(
         cls, text: str, what: str, wanted: Wanted = "a value", names: Collection[str] = ("output", "state")
     ) -> Expression:
-        """Read an expression about the names. Raises `UsageError`; `what` says where the expression is."""
+        """Read an expression about the names. Raises `UsageError`; `what` is the place for errors."""
         own, value = _read_text(text, what, wanted, dict.fromkeys(names, "dyn"))
         return cls(text, _list_uses(text, names), what, wanted, own, value)
 
@@ -91,7 +91,7 @@ class Expression:
         try:
             return self._value(given)
         except CelError:
-            # The reader here says which value lacks which field; the engine does not.
+            # The own reader names the value without the field; the engine does not.
             if self._own is not None:
                 self._own.value(given)
             raise
@@ -100,7 +100,7 @@ class Expression:
 def _read_text(
     text: str, what: str, wanted: Wanted, names: Mapping[str, Type]
 ) -> tuple[Part | None, Callable[[Mapping[str, Any]], Any]]:
-    """Return the expression as read here, if it can be, and the function that computes it. Raises `UsageError`."""
+    """Return the expression as read here, if possible, and the function to compute it. Raises `UsageError`."""
     own, fault = None, None
     try:
         if len(text) > _MOST_CHARACTERS:
@@ -130,7 +130,7 @@ def _refuse(text: str, what: str, fault: CelFault | None) -> UsageError:
 
 
 def _list_uses(text: str, names: Collection[str]) -> dict[str, set[str]]:
-    """Return the fields that the text reads of each name."""
+    """Return the fields of each name in the text."""
     uses: dict[str, set[str]] = {}
     for name, field in _USES.findall(text):
         if name in names:
@@ -139,7 +139,7 @@ def _list_uses(text: str, names: Collection[str]) -> dict[str, set[str]]:
 
 
 def _make_plain(value: Any, fields: Collection[str]) -> Any:
-    """Return a value as JSON would carry it; of an object no more than the fields that are read."""
+    """Return a value as JSON would carry it; of an object only the fields in use."""
     if isinstance(value, _PLAIN):
         return _convert(value)
     found = {name: _convert(getattr(value, name)) for name in fields if _is_field(value, name)}
@@ -154,7 +154,7 @@ def _convert(value: Any) -> Any:
 
 
 def _convert_object(value: Any) -> Any:
-    """Return an object that msgspec does not know in a plain form; a failure that a group kept is its text."""
+    """Return an object unknown to msgspec in a plain form; a kept failure becomes a text."""
     return f"failed: {named(value)}" if isinstance(value, BaseException) else plain_value(value)
 
 
@@ -166,7 +166,7 @@ def _is_field(value: Any, name: str) -> bool:
 
 
 def _follow(names: Mapping[str, Any], path: tuple[Any, ...]) -> Any:
-    """Return what is at the end of the path as it is, so that a list keeps its objects. Raises `CelError`."""
+    """Return the value at the end of the path unchanged: a list keeps its objects. Raises `CelError`."""
     value, written = names[path[0]], str(path[0])
     for key in path[1:]:
         if isinstance(value, Mapping):
