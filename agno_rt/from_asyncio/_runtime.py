@@ -360,8 +360,9 @@ class AsyncioStream(Generic[OutputT]):
     async def __anext__(self) -> Event:
         if self._pipe.within is None:
             self._pipe.choose(within=False)
-        event = await self._receive()
-        return event[1] if isinstance(event, tuple) else event
+        found = await self._receive()
+        event: Event = found[1] if isinstance(found, tuple) else found
+        return event
 
     async def _receive(self) -> Any:
         pipe = self._pipe
