@@ -72,8 +72,15 @@ def request_stop(job: Job[Any], scope: trio.CancelScope, at: StopAt, grace: floa
 async def read_signals(job: Job[Any]) -> StopWish | None:
     """Read the run's new signals, deliver the messages, and return the last wish to stop, if any."""
     assert job.journal is not None, "only stored runs have signals"
-    store, inbox, wish = job.journal.store, open_inbox(job), None
-    for signal in await store.signals(job.run_id, after=inbox.seen) if isinstance(store, SignalStore) else ():
+    journal, inbox, wish = job.journal, open_inbox(job), None
+    if not isinstance(store := journal.store, SignalStore):
+        return None
+    while True:
+        first = journal.first
+        signals = await store.signals(job.run_id, after=inbox.seen)
+        if journal.first is first:
+            break  # else the run has a new journal meanwhile, which numbers the signals anew
+    for signal in signals:
         # Another task may have read the same signals meanwhile.
         if signal.seq > inbox.seen:
             inbox.seen = signal.seq
@@ -90,23 +97,36 @@ async def list_acted_on(job: Job[Any]) -> list[int]:
     inbox, store = job.inbox, None if job.journal is None else job.journal.store
     if inbox is None or not inbox.seen or not isinstance(store, SignalStore):
         return []
+    signals = await store.signals(job.run_id)
+    # After the wait, in which messages may have come.
     waiting = {sent.id for sent in inbox.waiting}
     return [
         signal.seq
-        for signal in await store.signals(job.run_id)
+        for signal in signals
         if signal.seq <= inbox.seen
         and read_control(signal) is not None
         and name_message(job.run_id, signal.seq) not in waiting
     ]
 
 
-def forget_signals(job: Job[Any]) -> None:
-    """Let the run read its signals anew, since a new journal numbers them from 1. Keep messages sent in memory."""
-    if job.inbox is not None and job.inbox.seen:
-        prefix = name_message(job.run_id, "")
-        is_stored = [sent.id.removeprefix(prefix).isdecimal() for sent in job.inbox.waiting]
-        job.inbox.waiting = [sent for sent, stored in zip(job.inbox.waiting, is_stored, strict=True) if not stored]
-        job.inbox.seen = 0
+async def renew_signals(job: Job[Any]) -> None:
+    """Read the run's messages anew, since a new journal numbers signals from 1. Keep messages sent in memory."""
+    inbox, store = job.inbox, None if job.journal is None else job.journal.store
+    if inbox is None or not inbox.seen or not isinstance(store, SignalStore):
+        return
+    prefix = name_message(job.run_id, "")
+    is_stored = [sent.id.removeprefix(prefix).isdecimal() for sent in inbox.waiting]
+    inbox.waiting = [sent for sent, stored in zip(inbox.waiting, is_stored, strict=True) if not stored]
+    inbox.seen = 0
+    # At once: by the runtime's next look, the last run within may have begun.
+    for signal in await store.signals(job.run_id):
+        asked = read_control(signal)
+        if signal.seq > inbox.seen:
+            if asked is not None and not isinstance(asked, SentMessages):
+                return  # a new wish to stop needs the run's scope, and waits for the runtime's next look
+            inbox.seen = signal.seq
+            if asked is not None:
+                deliver(job, _sent_by(job, signal, asked))
 
 
 def restore_inbox(job: Job[Any], steps: Iterable[Any], signals: Sequence[Signal]) -> None:

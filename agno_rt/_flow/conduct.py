@@ -15,7 +15,7 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.inbox import Inbox, check_takeover
 from agno_rt._drive.job import AskedWithin, Job, Resolved
 from agno_rt._drive.scopes import cause
-from agno_rt._drive.steer import forget_signals, list_acted_on, note_untaken, stopped_error
+from agno_rt._drive.steer import list_acted_on, note_untaken, renew_signals, stopped_error
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._drive.write_journal import Journal
 from agno_rt._flow.live_flow import LiveFlow
@@ -138,7 +138,7 @@ async def _begin_again(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow, ans
         more["forked"] = 0
         taken = sorted({*flow.record.taken_signals, *await list_acted_on(job)})
         await journal.renew(msgspec.structs.replace(journal.first, **more), taken)
-        forget_signals(job)
+        await renew_signals(job)
     turns.begin(turns.messages[: turns.own], job.input)
 
 

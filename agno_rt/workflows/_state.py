@@ -64,7 +64,7 @@ class StateType:
             raise UsageError(f"the state does not fit {self.name}: {exc}", hint=hint) from exc
 
     def read_given(self, text: str | bytes) -> Any:
-        """Return the state of a caller from JSON. Raises `UsageError` that names an unknown or unfit field."""
+        """Return the state of a caller from JSON. Raises `UsageError` with the unknown or unfit field."""
         hint = f"Give an object with some of the fields {', '.join(self.reducers)}."
         try:
             given = msgspec.json.decode(text)

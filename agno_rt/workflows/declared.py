@@ -96,8 +96,8 @@ class Workflow(Runnable[Any, Any]):
     def read_state(self, text: str | bytes) -> Any:
         """Return a state to begin a run with, from a JSON object: `await rt.run(pipeline, "go", deps=state)`.
 
-        Fields that are left out have their defaults. Raises `UsageError` for a workflow without a state, and for text
-        that does not fit the state's class.
+        Missing fields have their defaults. Raises `UsageError` for a workflow without a state, and for text unfit for
+        the state's class.
         """
         if self._state is None:
             hint = "Declare its class: Workflow(..., state=ReportState)."

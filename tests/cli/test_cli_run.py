@@ -63,7 +63,14 @@ def test_json_is_one_object(agno: Agno) -> None:
         "reasoning": "",
         "output": None,
         "session": None,
-        "usage": {"input_tokens": 2, "output_tokens": 3, "reasoning_tokens": 0, "cached_tokens": 0, "cost": 0.0},
+        "usage": {
+            "input_tokens": 2,
+            "output_tokens": 3,
+            "reasoning_tokens": 0,
+            "cached_tokens": 0,
+            "cost": 0.0,
+            "cache_write_tokens": 0,
+        },
         "error": None,
     }
 

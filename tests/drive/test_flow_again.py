@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from agno_rt import Agent, Ask, Flow, ModelResponse, Runtime, Usage, step, workflow
+from agno_rt import Agent, Ask, Flow, ModelRequest, ModelResponse, Runtime, Usage, step, workflow
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.errors import LimitExceeded, NotFound, UsageError
-from agno_rt.run_store import RunConflict
+from agno_rt.run_store import Renewal, RunConflict
 from agno_rt.steps import read_steps
 from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere, run_schedules
 
@@ -285,3 +286,95 @@ def test_any_schedule_gives_the_same() -> None:
         assert sorted(got) == list(range(6))
 
     run_schedules(scenario, 20)
+
+
+class Renewing(InProcessMemory):
+    """A memory that calls the test just before and just after each new journal."""
+
+    def __init__(self, call: Callable[[str, str], Awaitable[None]]) -> None:
+        super().__init__()
+        self.call = call
+
+    async def renew_run(self, run: str, renewal: Renewal, *, owner: str) -> None:
+        await self.call(run, "before")
+        await super().renew_run(run, renewal, owner=owner)
+        await self.call(run, "after")
+
+
+@pytest.mark.parametrize("times", [("before",), ("after",), ("before", "after")])
+async def test_a_message_around_a_new_journal_is_received_once(times: tuple[str, ...]) -> None:
+    """A message that comes as the flow goes on with a new journal reaches the next run within, and no later one."""
+    requests: list[list[str]] = []
+    sent: list[str] = []
+
+    def answer(request: ModelRequest) -> str:
+        requests.append([message.text for message in request.messages if message.role == "user"])
+        return "done"
+
+    child = Agent(ScriptedModel([answer] * 20), "child", memory={"journal": True})
+
+    @workflow(name="rounds")
+    async def rounds(left: int, flow: Flow) -> str:
+        await flow.run(child, f"round {left}")
+        return flow.again(left - 1) if left else "over"
+
+    async def send(run: str, time: str) -> None:
+        if time in times and len(sent) < len(times):
+            sent.append(f"sent {time}")
+            assert await rt.send(run, sent[-1]) == "running"
+
+    async with Runtime(memory=Renewing(send)) as rt:
+        result = await rt.run(rounds, "3")
+
+    assert result.content == "over"
+    assert sent == [f"sent {time}" for time in times]
+    received = [text for request in requests for text in request if text.startswith("sent")]
+    assert received == sent
+    assert requests == [["round 3"], ["round 2", *sent], ["round 1"], ["round 0"]]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_acknowledged_messages_are_received(kind: str, tmp_path: Path) -> None:
+    """Of the messages sent while the run begins again and again, every acknowledged one is in a request, once."""
+    backend: Any = InProcessMemory() if kind == "memory" else SQLiteMemory(tmp_path / "a.db", synchronous="normal")
+    received: list[str] = []
+    requests: list[list[str]] = []
+    acknowledged: list[str] = []
+    is_last = trio.Event()
+
+    def answer(request: ModelRequest) -> str:
+        texts = [message.text for message in request.messages if message.role == "user"]
+        received.extend(text for text in texts if text not in received and text.startswith("sent"))
+        requests.append(texts)
+        return "done"
+
+    child = Agent(ScriptedModel([answer] * 1000), "child")
+
+    @workflow(name="rounds")
+    async def rounds(left: int, flow: Flow) -> str:
+        if not left:
+            await is_last.wait()
+        await flow.run(child, f"round {left}")
+        return flow.again(left - 1) if left else "over"
+
+    async with Runtime(memory=backend) as rt:
+        run = await rt.start(rounds, "20")
+
+        async def send() -> None:
+            while len(acknowledged) < 40:
+                try:
+                    await rt.send(run.id, f"sent {len(acknowledged)}")
+                except NotFound:  # the run has not been stored yet
+                    await trio.lowlevel.checkpoint()
+                    continue
+                acknowledged.append(f"sent {len(acknowledged)}")
+            is_last.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+        assert (await run.wait()).content == "over"
+
+    assert received == acknowledged
+    # A message stays in the later requests of its run within, and is in no other run.
+    rounds_of = [{request[0] for request in requests if text in request} for text in acknowledged]
+    assert [len(each) for each in rounds_of] == [1] * 40
