@@ -398,7 +398,7 @@ class TestOptions:
             ("?synchronus=full", "Did you mean 'synchronous'?"),
             ("?synchronous=off", "Known: full, normal"),
             ("?synchronous", "Known: full, normal"),
-            ("?synchronous=full&x=1", "Known: synchronous"),
+            ("?synchronous=full&x=1", "Known: keep, older_than, synchronous"),
         ],
     )
     def test_unknown(self, options: str, hint: str) -> None:
