@@ -49,7 +49,7 @@ class Delegates(Toolkit):
     """Tools of an agent that give tasks to other runnables: `Agent(..., tools=[Delegates([researcher, critic])])`.
 
     With `background=False` there is one tool, `run_task(agent, task)`: it runs the runnable within the call and returns
-    the answer. Several calls of a turn run together.
+    the answer. Several calls of a turn run together. A stored run waits with a runnable that waits for a person.
 
     With `background=True` the tools are `start_task(agent, task)`, `check_tasks()`, `message_task`, `cancel_task` and
     `collect_task`. A task is a run of its own, with an id, in the runtime's nursery. It spends from the budgets of the
@@ -92,12 +92,12 @@ class Delegates(Toolkit):
         )
 
     def _make_run_tool(self) -> Tool:
-        async def run_task(agent: str, task: str, context: RunContext) -> str:
-            result = await context.run(self.agents.find(agent), task)
-            if result.status == "paused":
+        async def run_task(agent: str, task: str, context: RunContext) -> str | RunResult:
+            result: RunResult = await context.run(self.agents.find(agent), task)
+            if result.status == "paused" and _job_here().journal is None:
                 waiting = ", ".join(approval.id for approval in result.approvals)
                 return f"{agent} waits for a person ({waiting}), and does not answer in this run."
-            return str(result.content)
+            return result  # of an agent that waits for a person, too: then a stored run waits
 
         text = "Give a task to one of the agents below, and receive the answer."
         return self._make_tool(run_task, f"run_{self._word}", text, lists_agents=True)

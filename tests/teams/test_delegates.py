@@ -104,6 +104,27 @@ class TestWithinTheCall:
         assert "no power" in result.messages[2].text
         assert result.content == "done"
 
+    async def test_a_stored_run_waits_with_the_agent(self) -> None:
+        """A stored run pauses with an agent that waits for a person, and goes on with the agent's answer."""
+        asked: list[str] = []
+
+        def answer(request: ModelRequest) -> Any:
+            asked.append(request.messages[-1].text)
+            return "all paid" if request.messages[-1].role == "tool" else ToolCall("p", "pay", {"amount": 7})
+
+        payer = Agent(ScriptedModel(answer), "payer", tools=[pay])
+        model = ScriptedModel([ToolCall("1", "run_task", {"agent": "payer", "task": "bill"}), "done"])
+        boss_agent = Agent(model, "boss", tools=[Delegates([payer])], memory=STORED)
+        async with Runtime() as rt:
+            paused = await rt.run(boss_agent, "go")
+            assert (paused.status, [each.call.name for each in paused.approvals]) == ("paused", ["pay"])
+            await rt.approve(paused.approvals[0].id)
+            result = await rt.resume(paused.run_id)
+
+        assert [message.text for message in result.messages if message.role == "tool"] == ["all paid"]
+        assert result.content == "done"
+        assert len(asked) == 2, "the answer before the pause is not asked for again"
+
 
 class TestMistakes:
     """Values that cannot work."""
@@ -376,6 +397,22 @@ class TestApprovals:
             assert state["status"] == "paused"
             await rt.approve(state["waits_for"][0]["approval"])
             assert (await rt.resume(state["run"], payer)).content == "all paid"
+
+
+class TestEvents:
+    """The stream of the run that gives the tasks."""
+
+    async def test_events_of_tasks_are_in_the_stream(self) -> None:
+        """`within` gives the events of a task in the background, each run begun and ended once."""
+        helper = Helper()
+        agent = boss([start("1", "a"), collect("2", "helper-1"), "done"], helper.agent())
+        async with Runtime() as rt, rt.stream(agent, "go") as events:
+            seen = [(path, event) async for path, event in events.within()]
+
+        begun = [(path, event.run_id) for path, event in seen if isinstance(event, RunStarted)]
+        ended = [(path, event.run_id) for path, event in seen if isinstance(event, RunEnded)]
+        assert [path for path, _ in begun] == ["", "helper-1"]
+        assert sorted(begun) == sorted(ended)
 
 
 class TestDurable:
