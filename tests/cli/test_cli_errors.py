@@ -23,7 +23,7 @@ CASES = {
         "agno-rt models",
     ),
     "file": (("run", "agent.py:echo", "x"), "error: no such file: 'agent.py'", "Did you mean 'agents.py'?"),
-    "module": (("run", "nowhere:echo", "x"), "error: unknown module 'nowhere'", "Name a .py file"),
+    "module": (("run", "absent:echo", "x"), "error: unknown module 'absent'", "Name a .py file"),
     "config": (("run", "echo", "x", "-c", "nowhere.toml"), "error: no such file: 'nowhere.toml'", "Did you mean"),
     "empty": (("run", "echo", " "), "error: the input is empty", "hint: "),
     "option": (("run", "echo", "--sesion", "s"), "error: No such option", "agno-rt run --help"),

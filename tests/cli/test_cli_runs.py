@@ -373,7 +373,6 @@ def test_a_memory_that_stores_no_runs(agno: Agno, distribution: Callable[..., Pa
         (("show", "nowhere"), "unknown run 'nowhere'"),
         (("cancel", "nowhere"), "unknown run 'nowhere'"),
         (("fork", "nowhere"), "unknown run 'nowhere'"),
-        (("fork", "nowhere", "--at", "0"), "Invalid value for '--at'"),
         (("list", "--status", "done"), "Invalid value for '--status'"),
         (("delete", ""), "unknown run ''"),
     ],
