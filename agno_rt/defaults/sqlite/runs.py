@@ -264,8 +264,8 @@ def send_signal(connection: sqlite3.Connection, run: str, name: str, value: byte
     """Store a signal for the run, and return the run's status."""
     status = _read_status(connection, run)
     check_signalled(run, status, name)
-    query = "INSERT INTO signals SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4 FROM signals WHERE run = ?1"
-    connection.execute(query, (run, name, value, now))
+    query = "INSERT INTO signals SELECT ?, coalesce(max(seq), 0) + 1, ?, ?, ? FROM signals WHERE run = ?"
+    connection.execute(query, (run, name, value, now, run))
     return status
 
 
