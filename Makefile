@@ -10,10 +10,11 @@ SOURCES := agno_rt plugins tests benchmarks examples $(wildcard docs/*.py) relea
 PORT ?= 7777
 # Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
-SLOW := compare dashboard history load killed peers performance_page run_everywhere session_schedules sqlite_faults \
-	testing_injection testing_plugin typing
-# What starts no other program but Python's own.
-QUICK := tests --ignore tests/cli --ignore tests/e2e $(SLOW:%=--ignore-glob '*/test_%.py')
+SLOW := compare contract_faults dashboard history load killed peers performance_page *everywhere *_sdk session_schedules \
+	sqlite_faults testing_injection testing_plugin typing
+# What starts no other program but Python's own, and is not about the text of the code.
+QUICK := tests --ignore tests/cli --ignore tests/e2e --ignore tests/test_house.py --ignore tests/test_prose.py \
+	$(SLOW:%=--ignore-glob '*/test_%.py')
 # The Pythons that `make test-other` runs the tests on, besides the one that everything else takes.
 OTHERS ?= 3.12 3.13
 # A shim of pyenv is on the PATH even where its Python is not in use, so that each is tried.
