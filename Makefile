@@ -12,9 +12,8 @@ PORT ?= 7777
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 SLOW := compare contract_faults dashboard history load killed peers performance_page *everywhere *_sdk session_schedules \
 	sqlite_faults testing_injection testing_plugin typing
-# What starts no other program but Python's own, and is not about the text of the code.
-QUICK := tests --ignore tests/cli --ignore tests/e2e --ignore tests/test_house.py --ignore tests/test_prose.py \
-	$(SLOW:%=--ignore-glob '*/test_%.py')
+# What starts no other program but Python's own.
+QUICK := tests --ignore tests/cli --ignore tests/e2e $(SLOW:%=--ignore-glob '*/test_%.py')
 # The Pythons that `make test-other` runs the tests on, besides the one that everything else takes.
 OTHERS ?= 3.12 3.13
 # A shim of pyenv is on the PATH even where its Python is not in use, so that each is tried.
@@ -54,11 +53,11 @@ $(OTHERS:%=test-%): test-%:
 		echo "Python $* is not here: put python$* on the PATH, or run: pyenv install $*"; [ -z "$$CI" ]; \
 	fi
 
-# What is tried in a browser, and the docs, which need Sphinx, do not differ by Python.
+# What is tried in a browser, the text of the code, and the docs, which need Sphinx, do not differ by Python.
 test-here: $(VENV)/.test
 	@$(BIN)/python --version
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(QUICK) --ignore tests/performance \
-		--ignore tests/test_docs.py plugins --ignore plugins/agno-rt-serve/tests/page \
+		--ignore tests/test_docs.py --ignore tests/test_house.py --ignore tests/test_prose.py plugins --ignore plugins/agno-rt-serve/tests/page \
 		--ignore-glob '*/test_serve_doors.py' --ignore-glob '*/test_serve_profiling.py' $(ARGS)
 
 # The tests that start no other program but Python's own, and the checks that read files alone.
