@@ -57,7 +57,8 @@ $(OTHERS:%=test-%): test-%:
 test-here: $(VENV)/.test
 	@$(BIN)/python --version
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(QUICK) --ignore tests/performance \
-		--ignore tests/test_docs.py --ignore tests/test_house.py --ignore tests/test_prose.py plugins --ignore plugins/agno-rt-serve/tests/page \
+		--ignore tests/test_docs.py --ignore tests/test_house.py --ignore tests/test_prose.py \
+		plugins --ignore plugins/agno-rt-serve/tests/page \
 		--ignore-glob '*/test_serve_doors.py' --ignore-glob '*/test_serve_profiling.py' $(ARGS)
 
 # The tests that start no other program but Python's own, and the checks that read files alone.

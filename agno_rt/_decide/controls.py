@@ -1,4 +1,4 @@
-"""What is asked of a run under way by its id, as stored: messages to take in, and wishes to stop. Pure.
+"""Requests to a run under way by its id, as stored: messages to take in, and wishes to stop. Pure.
 
 A store keeps them as signals with names of our own, so that they survive the process that sent them.
 """

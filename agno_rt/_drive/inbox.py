@@ -66,7 +66,7 @@ class Takeover(msgspec.Struct, eq=False):
 
 
 class Inbox(msgspec.Struct, eq=False):
-    """What others ask of a run under way: messages not taken in yet, in the order of arrival, and the wish to stop.
+    """The requests to a run under way: messages not taken in yet, in the order of arrival, and the wish to stop.
 
     `goes_on` is set while the run takes messages in after an answer: the run is not over then. `seen` counts the run's
     signals that were read from the store. In a flow, `within` has the runs under way, `handed` the messages that an

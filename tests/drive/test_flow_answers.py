@@ -201,7 +201,7 @@ async def test_a_child_goes_on_as_soon_as_it_is_answered() -> None:
 
 
 async def test_the_usage_of_a_paused_child_counts_once_in_the_next_process() -> None:
-    """What a run within spent before the pause is in the paused result, and counts towards the budget, once."""
+    """The usage of a run within before the pause is in the paused result, and counts towards the budget, once."""
 
     @tool(approve=True)
     async def send(text: str) -> str:

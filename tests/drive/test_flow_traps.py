@@ -1,4 +1,4 @@
-"""What went wrong in other engines: joined parts, forks, values of a state over a restart, caches."""
+"""Faults known from other engines: joined parts, forks, values of a state over a restart, caches."""
 
 from __future__ import annotations
 

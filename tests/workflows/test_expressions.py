@@ -106,14 +106,14 @@ def test_both_readers_answer(reader: str, expression: str, answer: Any) -> None:
 
 @pytest.mark.parametrize("expression", ERRORS)
 def test_both_readers_fail(reader: str, expression: str) -> None:
-    """What has no value has none in either reader."""
+    """An expression without a value has none in either reader."""
     with pytest.raises(UsageError, match="there: the expression"):
         read(expression)
 
 
 @pytest.mark.parametrize("expression", FAULTS)
 def test_both_readers_refuse(reader: str, expression: str) -> None:
-    """What is not CEL, or does not fit by its types, is refused when declared."""
+    """Text outside CEL, or with types that do not fit, is refused when declared."""
     with pytest.raises(UsageError, match=r"here: cannot read the expression (?s:.*) at column \d+: "):
         read(expression)
 

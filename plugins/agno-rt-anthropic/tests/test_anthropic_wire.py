@@ -120,7 +120,7 @@ class TestBody:
 
 
 class TestThinking:
-    """What each model accepts: "Thinking", "Effort" and "Preserved thinking"."""
+    """Each model gets the fields that it accepts: "Thinking", "Effort" and "Preserved thinking"."""
 
     def test_summaries_of_models_that_think_unasked(self) -> None:
         """Models that think by themselves are asked for summaries, and to drop thinking whose history has changed."""
@@ -209,7 +209,7 @@ class TestTools:
 
     @pytest.mark.parametrize("wire", [dialect("claude-opus-5-5"), dialect("claude-haiku-4-5", thinking=2_000)])
     def test_models_that_cannot_be_forced(self, wire: Dialect) -> None:
-        """Where forcing is refused, the request asks in words, after the mark for the cache."""
+        """A request to a model that refuses forced calls asks in words, after the mark for the cache."""
         wire = attrs.evolve(wire, cache="5m")
         asked = body(ModelRequest((HI,), (weather,), "weather"), wire)
         assert asked["tool_choice"] == {"type": "auto"}

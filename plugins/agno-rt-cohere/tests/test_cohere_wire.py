@@ -139,7 +139,7 @@ class TestRequests:
 
     @pytest.mark.parametrize("media", [Media("audio", "audio/wav", b"RIFF"), Media("file", "application/pdf", b"%PDF")])
     def test_refuses_other_media(self, media: Media) -> None:
-        """What the format cannot carry is refused before any request."""
+        """Content outside the format is refused before any request."""
         with pytest.raises(UsageError, match="cannot be sent to Cohere"):
             body(Message("user", (media,)))
 

@@ -35,7 +35,7 @@ _HINT = "Name the JSON file of a service account, or of gcloud auth application-
 
 @attrs.frozen
 class Credentials:
-    """What a file of credentials says. `fields` has the secrets, which are never shown.
+    """The content of a file of credentials. `fields` has the secrets, which are never shown.
 
     `quota_project` pays for the requests of a person, who has no project.
     """

@@ -138,7 +138,7 @@ class TestRequests:
         ],
     )
     def test_refuses_other_media(self, role: Any, media: Media, said: str) -> None:
-        """What the format cannot carry is refused before any request."""
+        """Content outside the format is refused before any request."""
         with pytest.raises(UsageError, match=said):
             body(Message(role, (media,)))
 
@@ -207,7 +207,7 @@ class TestAnswers:
         assert (response.usage.input_tokens, response.usage.output_tokens) == (0, 9)
 
     def test_tags_in_the_text(self) -> None:
-        """Where the server does not know the template, reasoning is within the text."""
+        """With a template unknown to the server, reasoning is within the text."""
         response, _ = self.read(value(content="<think>Hm."), value(content="</think>Yes."), END, tags="start")
         assert (response.content, response.reasoning) == ("Yes.", "Hm.")
 
