@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from agno_rt.config import read_settings
-from agno_rt.errors import ConfigError, UsageError
+from agno_rt.errors import UsageError
 from agno_rt.http_client.server import HttpServer, Key, without_query
+from agno_rt.http_client.tables import check_model, no_address_error, place_of_server, read_table, split_spec
 from agno_rt.models import Price
 from agno_rt_anthropic.facts import ELSEWHERE, OTHER, Facts, known
 
@@ -102,32 +102,16 @@ class Settings(Server):
 
 def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
     """Return the model, the server's name (or "") and the server of a spec. Raises `UsageError`."""
-    read = _read_models(read_settings(Settings, settings, f"[plugins.{PLUGIN}]"), settings, f"plugins.{PLUGIN}")
+    read = read_table(Settings, Facts, settings, f"plugins.{PLUGIN}")
     servers = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
-    first, _, rest = spec.partition(":")
-    name, model = (first, rest) if first in servers else ("", spec)
-    if not model:
-        hint = f"Write {PLUGIN}:{name}:MODEL." if name else f"Write {PLUGIN}:MODEL."
-        raise UsageError(f"the spec {f'{PLUGIN}:{spec}'!r} names no model", hint=hint)
+    name, model = split_spec(spec, servers)
+    check_model(PLUGIN, spec, name, model)
     return model, name, servers.get(name, read)
 
 
 def _read_server(name: str, table: Mapping[str, Any]) -> Server:
-    where = f"[plugins.{PLUGIN}.servers.{name}]"
-    if not name or ":" in name:
-        raise ConfigError(f"{where}: a server's name may not be empty or hold a colon", hint="Rename the table.")
-    server = read_settings(Server, table, where)
+    where = place_of_server(PLUGIN, name)
+    server = read_table(Server, Facts, table, where)
     if "base_url" not in table:
-        hint = 'Say where it is: base_url = "http://127.0.0.1:8080".'
-        raise ConfigError(f"{where}: base_url is missing", hint=hint)
-    return _read_models(server, table, where.strip("[]"))
-
-
-def _read_models(server: Server, table: Mapping[str, Any], where: str) -> Server:
-    """Return the server with the tables of its models read. Raises `ConfigError`."""
-    models: dict[str, Facts] = {}
-    for name, facts in table.get("models", {}).items():
-        if not isinstance(facts, Mapping):
-            raise ConfigError(f"[{where}.models]: {name!r} is not a table", hint=f"Write [{where}.models.{name!r}].")
-        models[name] = read_settings(Facts, facts, f"[{where}.models.{name}]")
-    return attrs.evolve(server, models=models)
+        raise no_address_error(where, '"http://127.0.0.1:8080"')
+    return server

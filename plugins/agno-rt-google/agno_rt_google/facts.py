@@ -12,6 +12,7 @@ from typing import Literal
 
 import attrs
 
+from agno_rt.http_client.tables import find_by_name
 from agno_rt.models import ModelProfile, OutputMode, Price
 
 __all__ = ["AS_OF", "ELSEWHERE", "LEVELS", "LONG_PROMPT", "OTHER", "Facts", "Thinking", "known"]
@@ -112,8 +113,4 @@ _FAMILIES: Mapping[str, Facts] = {
 
 def known(model: str, families: Mapping[str, Facts] = _FAMILIES) -> Facts:
     """Look up the model: by its full name, else by the longest matching prefix that is written with a `*`."""
-    exact = families.get(model)
-    if exact is not None:
-        return exact
-    beginnings = [name for name in families if name.endswith("*") and model.startswith(name[:-1])]
-    return families[max(beginnings, key=len)] if beginnings else Facts()
+    return find_by_name(families, model) or Facts()

@@ -13,9 +13,9 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from agno_rt.config import read_settings
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.http_client.server import HttpServer, Key, without_query
+from agno_rt.http_client.tables import check_model, no_address_error, place_of_server, read_table, split_spec
 from agno_rt.keys.find import find_key
 from agno_rt_google.facts import ELSEWHERE, OTHER, Facts, known
 
@@ -158,35 +158,18 @@ def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
 
     Without a server of the name `vertex`, that name means Vertex AI with the settings of the plugin's own table.
     """
-    where = f"plugins.{PLUGIN}"
     servers = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
-    first, colon, rest = spec.partition(":")
-    is_vertex = bool(colon) and first == VERTEX and VERTEX not in servers
+    is_vertex = spec.startswith(f"{VERTEX}:") and VERTEX not in servers
     table = {**settings, "vertex": True} if is_vertex else settings
-    read = _read_models(read_settings(Settings, table, f"[{where}]"), table, where)
-    name, model = (first, rest) if first in servers or is_vertex else ("", spec)
-    if not model:
-        hint = f"Write {PLUGIN}:{name}:MODEL." if name else f"Write {PLUGIN}:MODEL."
-        raise UsageError(f"the spec {f'{PLUGIN}:{spec}'!r} names no model", hint=hint)
+    read = read_table(Settings, Facts, table, f"plugins.{PLUGIN}")
+    name, model = split_spec(spec, (*servers, VERTEX) if is_vertex else servers)
+    check_model(PLUGIN, spec, name, model)
     return model, name, servers.get(name, read)
 
 
 def _read_server(name: str, table: Mapping[str, Any]) -> Server:
-    where = f"[plugins.{PLUGIN}.servers.{name}]"
-    if not name or ":" in name:
-        raise ConfigError(f"{where}: a server's name may not be empty or hold a colon", hint="Rename the table.")
-    server = read_settings(Server, table, where)
+    where = place_of_server(PLUGIN, name)
+    server = read_table(Server, Facts, table, where)
     if "base_url" not in table and not server.vertex:
-        hint = 'Say where it is: base_url = "http://127.0.0.1:8080", or vertex = true.'
-        raise ConfigError(f"{where}: base_url is missing", hint=hint)
-    return _read_models(server, table, where.strip("[]"))
-
-
-def _read_models(server: Server, table: Mapping[str, Any], where: str) -> Server:
-    """Return the server with the tables of its models read. Raises `ConfigError`."""
-    models: dict[str, Facts] = {}
-    for name, facts in table.get("models", {}).items():
-        if not isinstance(facts, Mapping):
-            raise ConfigError(f"[{where}.models]: {name!r} is not a table", hint=f"Write [{where}.models.{name!r}].")
-        models[name] = read_settings(Facts, facts, f"[{where}.models.{name}]")
-    return attrs.evolve(server, models=models)
+        raise no_address_error(where, '"http://127.0.0.1:8080", or vertex = true')
+    return server

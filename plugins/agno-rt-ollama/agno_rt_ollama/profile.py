@@ -13,9 +13,16 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from agno_rt.config import read_settings
-from agno_rt.errors import ConfigError, UsageError
+from agno_rt.errors import UsageError
 from agno_rt.http_client.server import HttpServer, Key, without_query
+from agno_rt.http_client.tables import (
+    check_model,
+    find_by_name,
+    no_address_error,
+    place_of_server,
+    read_table,
+    split_spec,
+)
 from agno_rt.models import ModelProfile, OutputMode, Price
 from agno_rt.wire.chat_completions import ThinkTags
 
@@ -136,7 +143,7 @@ class Server(HttpServer, Facts):
         general = _GENERAL
         if not (self.is_cloud or model.endswith(_CLOUD)):
             general = attrs.evolve(general, price=_FREE)
-        return _find_facts(model, self.models).over(self).over(general)
+        return (find_by_name(self.models, model) or Facts()).over(self).over(general)
 
     def key(self) -> Key:
         """Return the key to send, read from the environment now. Raises `ConfigError` for a missing or unusable key."""
@@ -150,48 +157,24 @@ class Settings(Server):
     servers: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, repr=False)
 
 
-def _find_facts(model: str, models: Mapping[str, Facts]) -> Facts:
-    """Return the facts under the model's name, else under the longest prefix with a `*`."""
-    if model in models:
-        return models[model]
-    fitting = [name for name in models if name.endswith("*") and model.startswith(name[:-1])]
-    return models[max(fitting, key=len)] if fitting else Facts()
-
-
 def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
     """Return the model, the server's name (or "") and the server of a spec. Raises `UsageError`."""
     servers = read_all(settings)
-    first, _, rest = spec.partition(":")
-    name, model = (first, rest) if first and first in servers else ("", spec)
-    if not model:
-        hint = f"Write {PLUGIN}:{name}:MODEL." if name else f"Write {PLUGIN}:MODEL, as in {PLUGIN}:llama3.2."
-        raise UsageError(f"the spec {f'{PLUGIN}:{spec}'!r} names no model", hint=hint)
+    name, model = split_spec(spec, servers)
+    check_model(PLUGIN, spec, name, model, "llama3.2")
     return model, name, servers[name]
 
 
 def read_all(settings: Mapping[str, Any]) -> dict[str, Server]:
     """Return the servers of the settings by name; the usual server has the name "". Raises `ConfigError`."""
-    read = _read_models(read_settings(Settings, settings, f"[plugins.{PLUGIN}]"), settings, f"plugins.{PLUGIN}")
+    read = read_table(Settings, Facts, settings, f"plugins.{PLUGIN}")
     named = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
     return {"": read, **named}
 
 
 def _read_server(name: str, table: Mapping[str, Any]) -> Server:
-    where = f"[plugins.{PLUGIN}.servers.{name}]"
-    if not name or ":" in name:
-        raise ConfigError(f"{where}: a server's name may not be empty or hold a colon", hint="Rename the table.")
-    server = read_settings(Server, table, where)
+    where = place_of_server(PLUGIN, name)
+    server = read_table(Server, Facts, table, where)
     if "base_url" not in table:
-        hint = 'Say where it is: base_url = "http://192.168.1.7:11434".'
-        raise ConfigError(f"{where}: base_url is missing", hint=hint)
-    return _read_models(server, table, where.strip("[]"))
-
-
-def _read_models(server: Server, table: Mapping[str, Any], where: str) -> Server:
-    """Return the server with the tables of its models read. Raises `ConfigError`."""
-    models: dict[str, Facts] = {}
-    for name, facts in table.get("models", {}).items():
-        if not isinstance(facts, Mapping):
-            raise ConfigError(f"[{where}.models]: {name!r} is not a table", hint=f"Write [{where}.models.{name!r}].")
-        models[name] = read_settings(Facts, facts, f"[{where}.models.{name}]")
-    return attrs.evolve(server, models=models)
+        raise no_address_error(where, '"http://192.168.1.7:11434"')
+    return server

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from agno_rt.config import read_settings
-from agno_rt.errors import ConfigError, UsageError
 from agno_rt.http_client.server import HttpServer, Key, without_query
+from agno_rt.http_client.tables import check_model, no_address_error, place_of_server, read_table, split_spec
 from agno_rt_openai.facts import OFFICIAL, OTHER, Facts, known
 from agno_rt_openai.keys import KeyFormat
 from agno_rt_openai.providers import PROVIDERS
@@ -75,43 +74,26 @@ def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
     A spec is `MODEL`, `SERVER:MODEL`, or either with `responses:` before the model. SERVER is a table in the settings,
     or a known provider, unless the settings give the plugin's own server another address. Raises `UsageError`.
     """
-    read = _read_models(read_settings(Settings, settings, f"[plugins.{PLUGIN}]"), settings, f"plugins.{PLUGIN}")
+    read = read_table(Settings, Facts, settings, f"plugins.{PLUGIN}")
     servers = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
-    first, _, rest = spec.partition(":")
     # On a server of the user's own, `mistral:7b` is a model.
-    is_name = first in servers or (first in PROVIDERS and read.is_official)
-    name, model = (first, rest) if is_name else ("", spec)
+    name, model = split_spec(spec, {*servers, *PROVIDERS} if read.is_official else servers)
     server = (servers.get(name) or _read_server(name, {})) if name else read
     if model.startswith(_RESPONSES):
         model, server = model.removeprefix(_RESPONSES), attrs.evolve(server, api="responses")
-    if not model:
-        hint = f"Write {PLUGIN}:{name}:MODEL." if name else f"Write {PLUGIN}:MODEL."
-        raise UsageError(f"the spec {f'{PLUGIN}:{spec}'!r} names no model", hint=hint)
+    check_model(PLUGIN, spec, name, model)
     return model, name, server
 
 
 def _read_server(name: str, table: Mapping[str, Any]) -> Server:
     """Return the server of a table. A known provider's table without an address changes single keys of the provider."""
-    where = f"[plugins.{PLUGIN}.servers.{name}]"
-    if not name or ":" in name:
-        raise ConfigError(f"{where}: a server's name may not be empty or hold a colon", hint="Rename the table.")
-    server = read_settings(Server, table, where)
+    where = place_of_server(PLUGIN, name)
+    server = read_table(Server, Facts, table, where)
     known_keys = PROVIDERS.get(name, {})
     if "base_url" not in table and not known_keys.get("base_url"):
-        hint = f'Say where it is: base_url = "{known_keys.get("example", "http://127.0.0.1:8080/v1")}".'
-        raise ConfigError(f"{where}: base_url is missing", hint=hint)
+        raise no_address_error(where, f'"{known_keys.get("example", "http://127.0.0.1:8080/v1")}"')
     # A table with another address is a server of the user's own, and must not get the provider's key.
     if "base_url" not in table or "base_url" not in known_keys:
         kept = {key: value for key, value in known_keys.items() if key not in (*table, "title", "example")}
         server = attrs.evolve(server, **kept)
-    return _read_models(server, table, where.strip("[]"))
-
-
-def _read_models(server: Server, table: Mapping[str, Any], where: str) -> Server:
-    """Return the server with the tables of its models read. Raises `ConfigError`."""
-    models: dict[str, Facts] = {}
-    for name, facts in table.get("models", {}).items():
-        if not isinstance(facts, Mapping):
-            raise ConfigError(f"[{where}.models]: {name!r} is not a table", hint=f"Write [{where}.models.{name!r}].")
-        models[name] = read_settings(Facts, facts, f"[{where}.models.{name}]")
-    return attrs.evolve(server, models=models)
+    return server
