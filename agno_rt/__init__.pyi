@@ -14,6 +14,7 @@ from agno_rt.hooks import Hook as Hook
 from agno_rt.hooks import Verdict as Verdict
 from agno_rt.hookspecs import hookimpl as hookimpl
 from agno_rt.instructions import Template as Template
+from agno_rt.knowledge.base import Knowledge as Knowledge
 from agno_rt.limiter import Limiter as Limiter
 from agno_rt.limits import Limits as Limits
 from agno_rt.memory import MemoryPolicy as MemoryPolicy
@@ -40,6 +41,7 @@ from agno_rt.runtime import Runtime as Runtime
 from agno_rt.teams.team import Team as Team
 from agno_rt.tools import Tool as Tool
 from agno_rt.tools import Toolkit as Toolkit
+from agno_rt.tools import ToolSearch as ToolSearch
 from agno_rt.tools import tool as tool
 from agno_rt.workflows.declared import Workflow as Workflow
 from agno_rt.workflows.functions import step as step

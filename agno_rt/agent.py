@@ -12,11 +12,11 @@ from agno_rt.errors import UsageError, suggest
 from agno_rt.hooks import Guard, Guardrail, Hook
 from agno_rt.instructions import Instructions
 from agno_rt.limits import Limits
-from agno_rt.memory import MemoryPolicy, Summary, UserMemory
+from agno_rt.memory import LargeResults, MemoryPolicy, Summary, UserMemory
 from agno_rt.models import NO_SETTINGS, Model, ModelSettings
 from agno_rt.output import Output
 from agno_rt.runnable import Drawing, Runnable
-from agno_rt.tools import Tool, Toolkit, tool
+from agno_rt.tools import Tool, Toolkit, ToolSearch, tool
 
 __all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "limits_of", "memory_of", "settings_of", "tool_names"]
 
@@ -25,7 +25,7 @@ T = TypeVar("T", bound=attrs.AttrsInstance)
 PLAIN_MEMORY = MemoryPolicy()
 """The policy of an agent without a memory policy of its own."""
 
-ToolLike: TypeAlias = Tool | Toolkit | str | Callable[..., Any]
+ToolLike: TypeAlias = Tool | Toolkit | ToolSearch | str | Callable[..., Any]
 """An entry of an agent's `tools`. A function becomes a tool as with `@tool`."""
 
 
@@ -54,6 +54,15 @@ class _AgentFields(Runnable[DepsT, OutputT]):
         model = self.model if isinstance(self.model, str) else self.model.name
         notes = [model, *(name if ":" in name else f"{name}()" for name in tool_names(self))]
         return Drawing(self.name or "agent", "agent", [note for note in notes if note])
+
+    def output_schema(self) -> Mapping[str, Any] | None:
+        """Return the JSON Schema of the output's type. Raises `UsageError` for a type that JSON cannot carry."""
+        from agno_rt._schema.describe import type_schema  # few agents are described
+
+        type_ = self.output.type if isinstance(self.output, Output) else self.output
+        if type_ is None or type_ is str:
+            return None
+        return type_schema(type_, what=f"the output of agent {self.name!r}", error=UsageError)
 
     def __repr__(self) -> str:
         values = [(field, getattr(self, field.name)) for field in attrs.fields(_AgentFields)[1:]]
@@ -179,7 +188,7 @@ def memory_of(given: MemoryPolicy | Mapping[str, Any]) -> MemoryPolicy:
     if isinstance(given, Mapping):
         # A file or a request has tables within the table, and attrs converts no nested dicts.
         given = dict(given)
-        for key, type_ in (("summary", Summary), ("facts", UserMemory)):
+        for key, type_ in (("summary", Summary), ("facts", UserMemory), ("results", LargeResults)):
             if key in given:
                 given[key] = _build_value(type_, given[key], f"{key} of memory")
     return _build_value(MemoryPolicy, given, "memory")
@@ -188,7 +197,8 @@ def memory_of(given: MemoryPolicy | Mapping[str, Any]) -> MemoryPolicy:
 def tool_names(agent: _AgentFields[Any, Any]) -> list[str]:
     """Return the names of the agent's tools, or the spec of a tool made by a plugin, without making the tool."""
     names: list[str] = []
-    for entry in agent.tools:
+    entries = [each for entry in agent.tools for each in (entry.tools if isinstance(entry, ToolSearch) else (entry,))]
+    for entry in entries:
         if isinstance(entry, str):
             names.append(entry)
         elif isinstance(entry, Toolkit):

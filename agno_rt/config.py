@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
@@ -18,6 +18,9 @@ from agno_rt.errors import ConfigError, UsageError, suggest
 from agno_rt.limits import Limits
 from agno_rt.memory import MemoryPolicy
 from agno_rt.models import ModelSettings
+
+if TYPE_CHECKING:
+    from agno_rt.knowledge.base import Knowledge
 
 __all__ = [
     "FILE_NAME",
@@ -78,6 +81,7 @@ class TeamConfig:
     on_error: Literal["cancel", "keep"] = "cancel"
     at_once: int | None = None
     model: str | None = None
+    memory: MemoryPolicy = MemoryPolicy()
 
 
 @attrs.frozen
@@ -101,6 +105,12 @@ class Config:
     plugins: Mapping[str, Mapping[str, Any]] = attrs.Factory(dict)
     teams: Mapping[str, TeamConfig] = attrs.Factory(dict)
     workflows: Mapping[str, WorkflowConfig] = attrs.Factory(dict)
+    knowledge: Mapping[str, Knowledge] = attrs.Factory(dict)
+
+    @property
+    def settings(self) -> Mapping[str, Mapping[str, Any]]:
+        """The settings of each plugin by name, as a runtime takes them; those of `knowledge` are the knowledge."""
+        return {**self.plugins, "knowledge": self.knowledge} if self.knowledge else self.plugins
 
 
 def load_config(path: Path) -> Config:
@@ -171,7 +181,14 @@ class _Reader:
                 name: self.table(WorkflowConfig, table, f"workflows.{name}")
                 for name, table in self._tables(data, "workflows").items()
             },
+            knowledge=self._knowledge(data) if "knowledge" in data else {},
         )
+
+    def _knowledge(self, data: Mapping[str, Any]) -> dict[str, Knowledge]:
+        from agno_rt.knowledge.base import Knowledge  # few projects have any
+
+        tables = self._tables(data, "knowledge")
+        return {name: self.table(Knowledge, table, f"knowledge.{name}") for name, table in tables.items()}
 
     def _team(self, name: str, data: Mapping[str, Any]) -> TeamConfig:
         config = self.table(TeamConfig, data, f"teams.{name}")
@@ -188,7 +205,12 @@ class _Reader:
             # msgspec names the place only in its text: "Expected `int`, got `str` - at `$.name[0]`".
             problem, _, path = str(exc).partition(" - at `$")
             key = path.strip("`.").partition(".")[0].partition("[")[0]
-            raise self.error(f"{problem[:1].lower()}{problem[1:]}", where, key) from exc
+            hint = _list_choices(get_type_hints(cls).get(key)) if "enum" in problem else ""
+            if missing := re.search(r"missing required field `(\w+)`", problem):
+                problem, hint = missing[0], f"Add the key to the table: {missing[1]} = ..."
+            elif problem == "Expected `array`, got `str`" and isinstance(data.get(key), str):
+                hint = f'Write a list: {key} = ["..."]'  # without the value, which may be a secret
+            raise self.error(f"{problem[:1].lower()}{problem[1:]}", where, key, hint) from exc
         except UsageError as exc:
             # A class that checks its own values names the field in the text of its error.
             named = (key for key in data if re.search(rf"\b{re.escape(key)}\b", exc.message))
@@ -227,6 +249,19 @@ class _Reader:
         error = ConfigError(f"{named}{problem}", hint=hint)
         error.at(", ".join(place))
         return error
+
+
+def _list_choices(kind: Any) -> str:
+    """Return a hint with the values that a type of fixed values allows, or "" for any other type."""
+    choices: list[Any] = []
+    kinds = [kind]
+    while kinds:
+        each = kinds.pop(0)
+        if get_origin(each) is Literal:
+            choices += get_args(each)
+        else:
+            kinds += get_args(each)
+    return f"Write one of {', '.join(map(repr, choices))}." if choices else ""
 
 
 def _find_line_of(text: str, table: str, key: str) -> int | None:

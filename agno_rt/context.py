@@ -11,12 +11,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import attrs
+import msgspec
 
 from agno_rt._schema.generics import ContextDepsT
 from agno_rt.errors import UsageError
-from agno_rt.messages import Message, ToolCall, Usage
+from agno_rt.messages import Content, Message, ToolCall, Usage
 
-__all__ = ["DEPS", "STATE", "USER", "Deps", "FromUser", "Injected", "RunContext", "State", "find_dep"]
+__all__ = [
+    "DEPS",
+    "STATE",
+    "USER",
+    "Deps",
+    "FromUser",
+    "Injected",
+    "RunContext",
+    "State",
+    "ToolResult",
+    "find_dep",
+]
 
 T = TypeVar("T")
 
@@ -35,6 +47,14 @@ USER = Injected("user")
 Deps = Annotated[T, DEPS]
 State = Annotated[T, STATE]
 FromUser = Annotated[T, USER]
+
+
+@attrs.frozen
+class ToolResult:
+    """The result of `RunContext.call_tool`: `content` is the text or media for the model, or the problem if failed."""
+
+    status: Literal["completed", "failed"]
+    content: Content
 
 
 async def _drop_progress(data: Any) -> None:
@@ -101,6 +121,9 @@ class RunContext(Generic[ContextDepsT]):
     _report: Callable[[Any], None] = attrs.field(default=_drop_report, repr=False)
     _give_way: Callable[[], Awaitable[None]] = attrs.field(default=_give_way_to_nobody, repr=False)
     _run: Callable[[Any, Any, str | None], Awaitable[Any]] = attrs.field(default=_run_nothing, repr=False)
+    # The run in whose tool the context is, and the number of calls that the tool has made of other tools.
+    _within: Any = attrs.field(default=None, repr=False)
+    _calls: int = attrs.field(default=0, repr=False)
     # The user's values for calls that asked for input, by the calls' ids.
     _given: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
@@ -126,6 +149,28 @@ class RunContext(Generic[ContextDepsT]):
         result makes all calls of the batch wait.
         """
         return await self._run(runnable, input, session)
+
+    async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+        """Call another tool of the agent from within a tool, as if the model had made the call.
+
+        Hooks, approvals, limits, events and the journal see the call. If a person has to approve, this run pauses, and
+        the tool around is called again when the run is resumed: the calls that it makes again, in the same order and
+        with the same arguments, have their results at once. So the tool must be `idempotent`, and must let the
+        exception of a pause through. Calls are made one after another.
+
+        Raises `UsageError` outside of a tool, in a batch tool, and for arguments that JSON cannot carry.
+        """
+        job, outer = self._within, self.call
+        if job is None or outer is None:
+            hint = "Call it in a tool that is not a batch tool."
+            raise UsageError(f"the context is not one of a single tool call, and cannot call {name!r}", hint=hint)
+        try:
+            text = msgspec.json.encode(arguments).decode()
+        except (TypeError, ValueError) as exc:
+            raise UsageError(f"the arguments for {name} cannot be sent: {exc}", hint="Give JSON values.") from exc
+        self._calls += 1
+        status, content = await job.resolved.call_within(job, outer, self._calls, (name, text))
+        return ToolResult(status, content)
 
     async def progress(self, data: Any) -> None:
         """Report a tool's progress to listeners; `data` is anything that JSON can carry.

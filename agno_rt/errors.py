@@ -18,6 +18,7 @@ __all__ = [
     "BackendError",
     "Blocked",
     "ConfigError",
+    "ContextOverflow",
     "DeadlineExceeded",
     "Forbidden",
     "HookError",
@@ -179,6 +180,16 @@ class OutputError(ModelError):
     """The model's answer does not fit the agent's output type, after all attempts."""
 
     code = "output"
+
+
+class ContextOverflow(ModelError):
+    """A request is too large for the model's context, and no compaction makes it fit.
+
+    A model plugin raises this error for a service's refusal; a run with a `Summary` then compacts once and asks again.
+    """
+
+    code = "context_overflow"
+    http_status = 413
 
 
 class PluginError(AgnoError):

@@ -17,7 +17,9 @@ from agno_rt.messages import ToolCall, Usage
 
 __all__ = [
     "ApprovalAsked",
+    "ApprovalReviewed",
     "CacheMissed",
+    "ContextCompacted",
     "Delta",
     "Emitted",
     "Event",
@@ -36,6 +38,7 @@ __all__ = [
     "ToolEnded",
     "ToolProgress",
     "ToolStarted",
+    "ToolkitChanged",
     "TurnRestarted",
     "event_type",
     "stamped",
@@ -131,10 +134,12 @@ class ModelEnded(_Event):
 
 
 class CacheMissed(_Event):
-    """The provider's cache had much less of a request's beginning than of the run's last request: the input cost more.
+    """The provider's cache had much less of a request's beginning than of the last request: the input cost more.
 
-    `before` counts the tokens that the provider had cached, `cached` those that it still found. Either the beginning of
-    the request has changed (instructions, tools, a trimmed history), or the cache's time is over.
+    The last request is the run's. For a run's first request it is that of the session's last run with listeners in the
+    same runtime, by the same agent and model. `before` counts the tokens that the provider had cached, `cached` those
+    that it still found. Either the beginning of the request has changed (instructions, tools, a trimmed history), or
+    the cache's time is over.
     """
 
     run_id: str
@@ -142,6 +147,20 @@ class CacheMissed(_Event):
     turn: int
     before: int
     cached: int
+
+
+class ContextCompacted(_Event):
+    """The older part of the conversation was replaced by a summary for the model; the transcript keeps every message.
+
+    `before` and `after` are the tokens of the conversation with the system message, as estimated; `messages` is the
+    number of messages that the model no longer sees. `turn` is the turn that follows, and 0 at the start of a run.
+    """
+
+    run_id: str
+    turn: int
+    before: int
+    after: int
+    messages: int
 
 
 class ToolStarted(_Event):
@@ -204,6 +223,21 @@ class ApprovalAsked(_Event):
     reason: str = ""
 
 
+class ApprovalReviewed(_Event):
+    """A tool call that asks for approval was reviewed in the person's place, by a hook or a standing approval.
+
+    `approved` is false if the call is left to a person. `by` names the hook, or is `grant`, with the id of the standing
+    approval in `grant`.
+    """
+
+    run_id: str
+    call: ToolCall
+    approved: bool
+    by: str
+    reason: str = ""
+    grant: str = ""
+
+
 class Emitted(_Event):
     """A workflow told something of its own, by `Flow.emit`: a `value` that JSON can carry, from the branch `path`."""
 
@@ -219,6 +253,23 @@ class MessageReceived(_Event):
     run_id: str
     text: str
     turn: int
+
+
+class ToolkitChanged(_Event):
+    """The connection of a toolkit was opened, lost or closed, or its tools changed. Belongs to no run.
+
+    A `lost` connection is opened again by its toolkit, after `retry_in` seconds if they are known. A `failed`
+    connection could not be opened, or is given up: the next run with the toolkit tries again. A `closed` connection
+    made room for another; the end of the runtime is not told. `error` has the reason, `tools` the number of tools after
+    `opened` and `changed`. Only observers hear of toolkits, and `run_id` is empty.
+    """
+
+    toolkit: str
+    state: Literal["opened", "changed", "lost", "failed", "closed"]
+    tools: int = 0
+    error: str | None = None
+    retry_in: float | None = None
+    run_id: str = ""
 
 
 class RunEnded(_Event):
@@ -239,6 +290,7 @@ Event: TypeAlias = (
     | ModelStarted
     | ModelEnded
     | CacheMissed
+    | ContextCompacted
     | ToolStarted
     | ToolProgress
     | ToolEnded
@@ -246,8 +298,10 @@ Event: TypeAlias = (
     | StepEnded
     | GuardTripped
     | ApprovalAsked
+    | ApprovalReviewed
     | Emitted
     | MessageReceived
+    | ToolkitChanged
     | RunEnded
 )
 

@@ -1,13 +1,14 @@
 """Hooks around the steps of a run; a guardrail is one kind. Knows nothing of how a run runs.
 
-A hook is an object with some of the six methods of `Hook`. The `before_` methods are called in the order of the agent's
+A hook is an object with some of the methods of `Hook`. The `before_` methods are called in the order of the agent's
 `hooks`, the `after_` methods in the reverse order, like layers around the step. Each may change the value by returning
 another, refuse it by raising `Blocked`, or leave it unchanged by returning `None`.
 """
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, get_args, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import attrs
 
@@ -15,10 +16,36 @@ from agno_rt.context import RunContext
 from agno_rt.errors import UsageError, suggest
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
+from agno_rt.tools import Tool
 
-__all__ = ["Guard", "Guardrail", "Hook", "Place", "Verdict"]
+__all__ = ["CallReview", "Guard", "Guardrail", "Hook", "Place", "Review", "Verdict"]
 
 Place = Literal["input", "output", "tools"]
+
+
+@attrs.frozen
+class CallReview:
+    """A tool call that waits for a person's approval, as `Hook.review_call` sees the call.
+
+    Attributes:
+        call: the call
+        tool: the tool, with its description and its notes `read_only` and `destructive`
+        arguments: the call's arguments, decoded from JSON
+        reason: the tool's reason to ask; may be empty
+    """
+
+    call: ToolCall
+    tool: Tool
+    arguments: Mapping[str, Any]
+    reason: str = ""
+
+
+@attrs.frozen
+class Review:
+    """The result of a review: `approved` in the person's place, or left to a person; `reason` for the log."""
+
+    approved: bool
+    reason: str = ""
 
 
 class Hook:
@@ -51,6 +78,13 @@ class Hook:
 
     async def before_tool(self, context: RunContext, call: ToolCall) -> ToolCall | str | None:
         """Inspect or change each tool call; return text to answer in the tool's place."""
+        return None
+
+    async def review_call(self, context: RunContext, asked: CallReview) -> Review | None:
+        """Judge a call that is about to ask a person; return a `Review`, or `None` to leave the call to the next hook.
+
+        The first review counts. A person is asked unless the review approves. The run's journal keeps the review.
+        """
         return None
 
     async def after_tool(self, context: RunContext, call: ToolCall, content: str) -> str | None:

@@ -19,12 +19,18 @@ from agno_rt.events import Event
 __all__ = [
     "Observer",
     "Register",
+    "agno_rt_examine",
     "agno_rt_observe",
     "agno_rt_register_commands",
+    "agno_rt_register_context",
+    "agno_rt_register_embedders",
     "agno_rt_register_guardrails",
+    "agno_rt_register_knowledge",
     "agno_rt_register_memory",
     "agno_rt_register_models",
     "agno_rt_register_modes",
+    "agno_rt_register_readers",
+    "agno_rt_register_rerankers",
     "agno_rt_register_routes",
     "agno_rt_register_tools",
     "hookimpl",
@@ -89,6 +95,15 @@ def agno_rt_register_guardrails(register: Register) -> None:
 
 
 @hookspec
+def agno_rt_register_context(register: Register) -> None:
+    """Offer context providers. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings)`.
+
+    A factory returns a `ContextProvider`, at once. An agent names it in `MemoryPolicy(context=["plugin:name"])`, or in
+    agno-rt.toml: `[agents.NAME.memory]`, `context = ["plugin:name"]`.
+    """
+
+
+@hookspec
 def agno_rt_register_modes(register: Register) -> None:
     """Offer modes of teams. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings) -> Mode`.
 
@@ -97,10 +112,43 @@ def agno_rt_register_modes(register: Register) -> None:
 
 
 @hookspec
+def agno_rt_register_embedders(register: Register) -> None:
+    """Offer embedders. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings) -> Embedder`.
+
+    The name `*` and the factory are as for models. `agno_rt.knowledge` has the protocol.
+    """
+
+
+@hookspec
+def agno_rt_register_rerankers(register: Register) -> None:
+    """Offer rerankers. The spec `plugin:name` or `plugin:name:rest` leads to `factory(rest, settings) -> Reranker`.
+
+    The name `*` and the factory are as for models. `agno_rt.knowledge` has the protocol.
+    """
+
+
+@hookspec
 def agno_rt_register_memory(register: Register) -> None:
     """Offer memory backends. The name is a URL's scheme; a URL leads to `factory(url, settings) -> MemoryBackend`.
 
     If you can, name the plugin as the scheme: the backend is then found without loading other plugins.
+    """
+
+
+@hookspec
+def agno_rt_register_knowledge(register: Register) -> None:
+    """Offer knowledge stores. The name is a URL's scheme; a URL leads to `factory(url, settings) -> KnowledgeStore`.
+
+    If you can, name the plugin as the scheme, as for memory. `agno_rt.knowledge` has the protocol, and
+    `agno_rt.testing.KnowledgeContract` the tests.
+    """
+
+
+@hookspec
+def agno_rt_register_readers(register: Register) -> None:
+    """Offer readers. The name is a media type, as in `application/pdf`, or a URL's scheme with a colon, as in `https:`.
+
+    Something of that type leads to `factory(name, settings) -> Reader`. The factory is called once for each runtime.
     """
 
 
@@ -114,7 +162,12 @@ def agno_rt_register_commands(register: Register) -> None:
 
 @hookspec
 def agno_rt_register_routes(register: Register) -> None:
-    """Offer HTTP routes: `agno-rt serve` mounts the ASGI application `factory(runtime)` at `/NAME`."""
+    """Offer HTTP routes: `agno-rt serve` mounts the ASGI application `factory(runtime)` at `/NAME`.
+
+    `runtime.runnables` has the project's agents by name. An application with a method `open` is opened for the life of
+    the server: `async with app.open():`. The server checks its keys before each request; a route that runs agents or
+    shows their runs must also ask `agno_rt.access.access_of(scope)`.
+    """
 
 
 @hookspec
@@ -125,4 +178,13 @@ def agno_rt_observe(runtime: Any) -> Observer | None:
     in place, so it must be quick and must not wait. An observer that raises is dropped, and reported as a plugin
     failure. `runtime.settings` has each plugin's settings by name. An observer with an `aclose` is closed with the
     runtime; one whose `hears` is false is made and closed, but not called.
+    """
+
+
+@hookspec
+def agno_rt_examine(settings: Mapping[str, Any]) -> Iterable[Any] | None:
+    """Return findings for `agno-rt doctor`, given the plugin's table: each is a `Finding` of `agno_rt.readiness`.
+
+    A `note` is well, a `warning` may be intended, an `error` is broken. The hook is quick, asks no other machine and
+    changes nothing. Models, tools and memory backends have their own `check_ready`: see `agno_rt.readiness`.
     """

@@ -17,9 +17,10 @@ _TIMES = ("run_timeout", "turn_timeout", "model_timeout", "tool_timeout", "idle_
 class Limits:
     """The bounds of runs. Counts are at least 1; timeouts are in seconds; `None` means no limit.
 
-    `runs`, `queue`, `model_calls`, `depth`, `threads` and `abandoned_threads` hold for a whole runtime, the others for
-    each run, and so also in an agent's `limits`. A run within another run's tool has no more than the rest of the outer
-    run's budgets (`tool_calls`, the tokens, `cost`) and deadlines, whatever its own; its spending counts for both runs.
+    `runs`, `queue`, `model_calls`, `depth`, `threads`, `abandoned_threads` and `takeovers` hold for a whole runtime,
+    the others for each run, and so also in an agent's `limits`. A run within another run's tool has no more than the
+    rest of the outer run's budgets (`tool_calls`, the tokens, `cost`) and deadlines, whatever its own; its spending
+    counts for both runs.
 
     Attributes:
         runs: runs in progress at once; more wait in the queue
@@ -32,6 +33,8 @@ class Limits:
             begins. A run within a tool in a thread does not wait for another thread
         abandoned_threads: threads given up after a timeout or a cancellation that have not ended; at this number,
             synchronous tools are no longer called, and the model is told which tools hang
+        takeovers: times that a stored run may be taken over in a row from processes that have died. A run that kills
+            each process would go on for ever: with the next takeover it fails with `RunSetAside`
         tools: tool calls of one turn in progress at once; more wait
         turns: turns of the model in one run; a further turn raises `LimitExceeded`
         tool_calls: tool calls in one run; a turn that would make more ends the run with `LimitExceeded`
@@ -58,6 +61,7 @@ class Limits:
     depth: int = 8
     threads: int = 40
     abandoned_threads: int = 100
+    takeovers: int | None = 5
     tools: int = 8
     turns: int = 16
     tool_calls: int | None = None
@@ -75,7 +79,7 @@ class Limits:
     def __attrs_post_init__(self) -> None:
         for name in _COUNTS:
             _check_count(name, getattr(self, name), at_least=1)
-        for name in _BUDGETS:
+        for name in ("takeovers", *_BUDGETS):
             if getattr(self, name) is not None:
                 _check_count(name, getattr(self, name), at_least=1)
         _check_count("queue", self.queue, at_least=0)

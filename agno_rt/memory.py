@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
@@ -13,6 +13,7 @@ from agno_rt.errors import Forbidden, UsageError
 from agno_rt.messages import Message
 from agno_rt.models import Model
 from agno_rt.names import UNSEEN
+from agno_rt.providers import ContextProvider
 
 __all__ = [
     "MAX_TITLE",
@@ -20,6 +21,7 @@ __all__ = [
     "DamagedWarning",
     "Fact",
     "FactStore",
+    "LargeResults",
     "MemoryBackend",
     "MemoryPolicy",
     "Session",
@@ -36,9 +38,10 @@ __all__ = [
 if TYPE_CHECKING:
     ModelOrSpec: TypeAlias = Model | str | None
     Counter: TypeAlias = Callable[[Message], int] | None
+    ProviderOrSpec: TypeAlias = ContextProvider | str
 else:
     # msgspec reads these classes from agno-rt.toml, too, and cannot handle protocols.
-    ModelOrSpec = Counter = Any
+    ModelOrSpec = Counter = ProviderOrSpec = Any
 
 
 class DamagedWarning(RuntimeWarning):
@@ -119,24 +122,61 @@ class Summary:
     or summarised. If the summary's model fails, the run continues without the cut messages, and the next run tries
     again. The events of the model call have turn 0.
 
+    Where the size of the model's context is known, the same happens before any turn whose request would fill more than
+    the share `fill` of the context, in the middle of a run too: the system message, the input and the last messages
+    stay. The session and the result keep every message. When the model refuses a request as too large, the
+    conversation is compacted once, and the model is asked again. A run compacts at most once before a turn; a request
+    that then does not fit, or a summary that is larger than its messages, raises `ContextOverflow`.
+
     Attributes:
         model: a spec string or a `Model`; `None` for the agent's own
         prompt: instructions for the summary, in place of the default
         keep: the share of the policy's bound that is left after a summary, between 0 and 1
-        tokens: the most tokens in a summary
+        tokens: the most tokens in a summary; a longer one loses its middle
+        fill: the share of the model's context that a request may fill, between 0 and 1
+        window: the tokens of the model's context; by default `ModelProfile.context`, where the model's plugin knows it
     """
 
     model: ModelOrSpec = None
     prompt: str = ""
     keep: float = 0.5
     tokens: int = attrs.field(default=500, validator=_check_positive)
+    fill: float = 0.8
+    window: int | None = attrs.field(default=None, validator=attrs.validators.optional(_check_positive))
 
     def __attrs_post_init__(self) -> None:
+        if not isinstance(self.fill, int | float) or not 0 < self.fill <= 1:
+            raise UsageError(f"fill of a summary is {self.fill!r}", hint="Give a share above 0, and at most 1.")
         if not isinstance(self.keep, int | float) or not 0 <= self.keep < 1:
             raise UsageError(f"keep of a summary is {self.keep!r}", hint="Give a share: at least 0, and less than 1.")
         if not (self.model is None or isinstance(self.model, str) or hasattr(self.model, "respond")):
             hint = "Give a spec such as 'llamacpp:smollm2', a Model, or None for the agent's own."
             raise UsageError(f"model of a summary is {self.model!r}", hint=hint)
+
+
+@attrs.frozen
+class LargeResults:
+    """The bound of the results of tools that the model sees whole.
+
+    Of a larger text the model sees a preview with a name, and has the tools `read_result` and `search_result` for the
+    rest, also in later runs of the session. The session, the journal, the events and the `RunResult` have the whole
+    text.
+
+    Attributes:
+        characters: the most characters of a result without a preview
+        preview: the characters of a preview: the beginning, and a quarter from the end
+
+    Raises `UsageError` for a preview larger than the bound.
+    """
+
+    characters: int = attrs.field(default=20_000, validator=_check_positive)
+    preview: int = attrs.field(default=2_000, validator=_check_positive)
+
+    def __attrs_post_init__(self) -> None:
+        if self.preview > self.characters - 500 or self.characters < 1_000:
+            hint = "Give at least 1,000 characters, and a preview that is 500 shorter."
+            problem = f"results of {self.characters} characters with a preview of {self.preview} make no sense"
+            raise UsageError(problem, hint=hint)
 
 
 @attrs.frozen
@@ -209,9 +249,17 @@ class UserMemory:
             raise UsageError(f"inject of UserMemory is {self.inject!r}", hint="Give 'all', 'relevant' or 'none'.")
 
 
+def _convert_providers(given: Any) -> tuple[Any, ...]:
+    """Return the providers as a tuple. Raises `UsageError` for a single provider or spec outside of a list."""
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        hint = "Write context=[...], even for one provider."
+        raise UsageError(f"context of a memory policy is {given!r}, not a list of providers", hint=hint)
+    return tuple(given)
+
+
 @attrs.frozen
 class MemoryPolicy:
-    """The part of a session's past that the model sees, and other things to keep. The narrowest bound counts.
+    """What the model sees besides the instructions and the input, and what to keep. The narrowest bound counts.
 
     A tool call and its results count as one and are never parted, so the model may see slightly less than a bound
     allows.
@@ -228,6 +276,10 @@ class MemoryPolicy:
             change it in place. The state is stored with the run's messages; a run without a session has its own
         facts: how a run uses the facts about its user
         journal: store each finished step of the run before the next step begins, so that a crashed run can be resumed
+        events: log the events of stored runs, too, so that any process can follow the run; see `Runtime.follow`
+        results: the bound of the results of tools that the model sees whole; `None` for no bound
+        context: where else a run's context comes from: providers (`ContextProvider`), or their spec strings. They are
+            asked in this order
     """
 
     messages: int | None = attrs.field(default=100, validator=_check_whole_or_none)
@@ -238,11 +290,13 @@ class MemoryPolicy:
     state: Any = attrs.field(default=None, converter=_convert_state)
     facts: UserMemory | None = None
     journal: bool = False
+    events: bool = False
+    results: LargeResults | None = None
+    context: Sequence[ProviderOrSpec] = ()
 
     def __attrs_post_init__(self) -> None:
-        if self.summary is not None and self.messages is self.runs is self.tokens is None:
-            hint = "Bound what is shown: messages=..., runs=... or tokens=...."
-            raise UsageError("a memory policy has a summary, but cuts nothing off", hint=hint)
+        if self.context != ():
+            object.__setattr__(self, "context", _convert_providers(self.context))
         # msgspec builds the policy from a file without calling attrs' converters.
         if self.state is not None and not isinstance(self.state, SessionState):
             hint = "Give a type: MemoryPolicy(state=Cart), in Python."

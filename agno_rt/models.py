@@ -13,6 +13,7 @@ from agno_rt.messages import Message, Native, ToolCall, Usage
 from agno_rt.tools import Tool
 
 __all__ = [
+    "FREE",
     "NO_PROFILE",
     "NO_SETTINGS",
     "NO_USAGE",
@@ -64,7 +65,8 @@ class Price:
     """The cost of a million tokens.
 
     `cached_input` is for input that the provider had cached, `cache_write` for input that it wrote to its cache; `None`
-    stands for the price of other input. `as_of` is the day on which the price was read, as `2026-11-30`.
+    stands for the price of other input. `as_of` is the day on which the price was read, as `2026-11-30`, and `source`
+    the page. A request with more than `long_from` tokens of input costs the price `long`, if given.
     """
 
     input: float
@@ -72,14 +74,23 @@ class Price:
     cached_input: float | None = None
     cache_write: float | None = None
     as_of: str = ""
+    source: str = ""
+    long_from: int = 0
+    long: Price | None = None
 
     def of(self, usage: Usage) -> float:
-        """Return the cost of the usage."""
+        """Return the cost of one request's usage."""
+        if self.long is not None and usage.input_tokens > self.long_from:
+            return self.long.of(usage)
         cached, written = usage.cached_tokens, usage.cache_write_tokens
         fresh = (usage.input_tokens - cached - written) * self.input
         reused = cached * (self.input if self.cached_input is None else self.cached_input)
         kept = written * (self.input if self.cache_write is None else self.cache_write)
         return (fresh + reused + kept + usage.output_tokens * self.output) / 1_000_000
+
+
+FREE = Price(0.0, 0.0)
+"""The price of a model that runs on a machine of the user's own."""
 
 
 @attrs.frozen
@@ -94,12 +105,16 @@ class ModelProfile:
         price: the price of the model's tokens, if known; a run then counts the cost of each turn without a cost of its
             own
         in_process: true for a model that is loaded into this process at its first call, which takes seconds
+        context: the most tokens of a request, with its answer unless the provider counts otherwise; `None` if unknown
+        max_output: the most tokens of an answer; `None` if unknown
     """
 
     output: OutputMode = "schema"
     media: tuple[str, ...] | None = None
     price: Price | None = None
     in_process: bool = False
+    context: int | None = None
+    max_output: int | None = None
 
 
 NO_SETTINGS = ModelSettings()
@@ -161,6 +176,8 @@ class Model(Protocol):
     Optional members:
 
     - `async def aclose()`: closes open resources; the runtime calls it when closing
+    - `async def warm()`: does ahead of the first request what the first would do, such as connecting; `Runtime.warm`
+      calls it. Raises `ModelError` if the server cannot be reached
     - `statistics()`: returns a tuple of `LimitStatistics`, for a model with limits of its own
     - `profile`: a `ModelProfile`, for a model that differs from the default
     - `check_ready()`: raises the error that a run would meet, if weights or a key are missing, and contacts no other

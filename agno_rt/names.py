@@ -45,6 +45,8 @@ def check_name(what: str, name: str) -> str:
     if len(name) > MAX_NAME:
         hint = "Give a short one, such as an id: it is a key, not a text."
         raise UsageError(f"{what} has {len(name):,} characters, and the bound is {MAX_NAME}", hint=hint)
+    if name.isascii() and name.isprintable():
+        return name
     if found := _REFUSED.search(name):
         problem = f"{what} has the character U+{ord(found[0]):04X}: {name!a}"
         hint = "Leave out line ends, control characters and invisible characters."

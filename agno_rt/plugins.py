@@ -25,10 +25,23 @@ if TYPE_CHECKING:
 __all__ = ["Offer", "PluginHost", "PluginInfo", "extra_plugins"]
 
 GROUP = "agno_rt"
-KINDS = ("models", "tools", "guardrails", "modes", "memory", "commands", "routes")
+KINDS = (
+    "models",
+    "embedders",
+    "rerankers",
+    "tools",
+    "guardrails",
+    "context",
+    "modes",
+    "memory",
+    "knowledge",
+    "readers",
+    "commands",
+    "routes",
+)
 """The kinds of things that plugins register, each by the hook `agno_rt_register_KIND`."""
 
-_SHARED = ("memory", "commands", "routes")
+_SHARED = ("memory", "knowledge", "readers", "commands", "routes")
 """Kinds whose names have no plugin's name before them, and so must be unique over all plugins."""
 
 
@@ -43,6 +56,13 @@ class Offer:
     help: str = ""
     examples: Callable[[Mapping[str, Any]], Iterable[str]] | None = attrs.field(default=None, repr=False)
     suggest: Callable[[str], str] | None = attrs.field(default=None, repr=False)
+
+    @property
+    def spec(self) -> str:
+        """The spec string: `plugin:name`, with `NAME` for any name; the plugin alone for a name equal to the plugin."""
+        if self.name == self.plugin:
+            return self.plugin
+        return f"{self.plugin}:{'NAME' if self.name == '*' else self.name}"
 
 
 @attrs.frozen
@@ -86,7 +106,9 @@ class PluginHost:
     def suggest(self, kind: str, spec: str) -> str:
         """Return a hint on how to write an unknown spec string; empty if no plugin has one."""
         offers = list(self.offers(kind))
-        hint = next((f"Write {_format_spec(offer)}." for offer in offers if offer.name == spec), "")
+        name, colon, rest = spec.partition(":")
+        fitting = [_hide_password(f"{offer.spec}{colon}{rest}") for offer in offers if offer.name == name]
+        hint = f"Write {' or '.join(fitting)}." if fitting else ""
         return hint or next((hint for offer in offers if (hint := _ask_for_hint(offer, spec))), "")
 
     def plugins(self) -> list[PluginInfo]:
@@ -97,6 +119,14 @@ class PluginHost:
         """Make the model of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("models", spec, settings)
 
+    def embedder(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the embedder of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
+        return self._make("embedders", spec, settings)
+
+    def reranker(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the reranker of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
+        return self._make("rerankers", spec, settings)
+
     def tool(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
         """Make the tool or toolkit of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("tools", spec, settings)
@@ -105,25 +135,32 @@ class PluginHost:
         """Make the guardrail or hook of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("guardrails", spec, settings)
 
+    def context(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the context provider of a spec string. Raises `UsageError`, `NotFound` or `PluginError`."""
+        return self._make("context", spec, settings)
+
     def mode(self, spec: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
         """Make the mode of a spec string, for a team. Raises `UsageError`, `NotFound` or `PluginError`."""
         return self._make("modes", spec, settings)
 
     def memory(self, url: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
         """Make the memory backend of a URL. Raises `UsageError`, `NotFound` or `PluginError`."""
-        scheme, colon, _ = url.partition(":")
-        if not colon or not scheme:
-            raise UsageError(
-                f"{url!r} is not a memory URL", hint="Write scheme:..., as in `memory:` or `sqlite:///a.db`."
-            )
-        offer = self.shared("memory", scheme)
-        if offer is None:
-            known = [offer.name for offer in self.offers("memory")]
-            raise self._missing("memory URL scheme", scheme, known, url)
-        return self._call(offer, url, settings.get(offer.plugin, {}))
+        return self._make_of_url("memory", url, settings)
+
+    def knowledge(self, url: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        """Make the knowledge store of a URL. Raises `UsageError`, `NotFound` or `PluginError`."""
+        return self._make_of_url("knowledge", url, settings)
+
+    def reader(self, name: str, settings: Mapping[str, Mapping[str, Any]]) -> Any | None:
+        """Make the reader of a media type, or of a URL scheme with its colon; None without one.
+
+        Raises `PluginError` for a reader that fails to be made.
+        """
+        offer = next((offer for offer in self.offers("readers") if offer.name == name), None)
+        return None if offer is None else self._call(offer, name, settings.get(offer.plugin, {}))
 
     def shared(self, kind: str, name: str) -> Offer | None:
-        """Return the memory scheme, command or route of a name. A plugin of the same name is asked first.
+        """Return the scheme, command or route of a name. A plugin of the same name is asked first.
 
         Raises `PluginError` if the plugin of the same name is broken.
         """
@@ -159,6 +196,19 @@ class PluginHost:
         observer: Observer = observers[0]
         self._observing.append((observer, name))
         return observer
+
+    def examine(self, name: str, settings: Mapping[str, Any]) -> list[Any]:
+        """Return a plugin's findings for `agno-rt doctor`. Raises `NotFound` or `PluginError`."""
+        self._load(name)
+        try:
+            several = self._hook(name, "agno_rt_examine")(settings=settings)
+            return [each for found in several for each in found]
+        except AgnoError:
+            raise
+        except BaseException as exc:
+            if must_pass(exc):
+                raise
+            raise self._failed(name, "failed to examine itself", exc) from exc
 
     @property
     def failures(self) -> Mapping[str, PluginError]:
@@ -265,11 +315,29 @@ class PluginHost:
         name, _, more = rest.partition(":")
         if name and name in offers:
             return self._call(offers[name], more, settings.get(plugin, {}))
+        if not rest and plugin in offers:  # a plugin's only thing, with the plugin's name
+            return self._call(offers[plugin], rest, settings.get(plugin, {}))
         if rest and "*" in offers:
             return self._call(offers["*"], rest, settings.get(plugin, {}))
         if not offers:
             raise self._unknown(kind, spec)
-        raise NotFound(kind.removesuffix("s"), spec, map(_format_spec, offers.values()))
+        known = [offer.spec for offer in offers.values()]
+        # A suggestion of the nearest name would repeat what was written.
+        hint = "" if rest else f"Its name is missing: write {' or '.join(known)}."
+        raise NotFound(kind.removesuffix("s"), _hide_password(spec), known, hint=hint)
+
+    def _make_of_url(self, kind: str, url: str, settings: Mapping[str, Mapping[str, Any]]) -> Any:
+        scheme, colon, _ = url.partition(":")
+        if not colon or not scheme:
+            raise UsageError(
+                f"{_hide_password(url)!r} is not a {kind} URL",
+                hint="Write scheme:..., as in `memory:` or `sqlite:///a.db`.",
+            )
+        offer = self.shared(kind, scheme)
+        if offer is None:
+            known = [offer.name for offer in self.offers(kind)]
+            raise self._missing(f"{kind} URL scheme", scheme, known, url)
+        return self._call(offer, url, settings.get(offer.plugin, {}))
 
     def _unknown(self, kind: str, spec: str) -> NotFound:
         """Return the error for a spec string whose first part is not a plugin with things of the kind."""
@@ -277,11 +345,12 @@ class PluginHost:
         offers, hint = list(self.offers(kind)), self.suggest(kind, spec)
         if colon and plugin not in self._found():
             return self._missing("plugin", plugin, {offer.plugin for offer in offers}, spec, hint)
-        return self._missing(kind.removesuffix("s"), spec, map(_format_spec, offers), "", hint)
+        return self._missing(kind.removesuffix("s"), spec, (offer.spec for offer in offers), "", hint)
 
     def _missing(self, kind: str, name: str, known: Iterable[str], where: str = "", hint: str = "") -> NotFound:
         hint = "It is installed, but blocked by `block` in [runtime]." if name in self._blocked else hint
-        return NotFound(kind, name, known, where=f"in {where!r}" if where else "", hint=hint)
+        place = f"in {_hide_password(where)!r}" if where else ""
+        return NotFound(kind, _hide_password(name), known, where=place, hint=hint)
 
     def _call(self, offer: Offer, rest: str, settings: Mapping[str, Any]) -> Any:
         try:
@@ -363,9 +432,9 @@ def _check_hooks(plugin: object) -> None:
             raise NotFound("hook", name, known)
 
 
-def _format_spec(offer: Offer) -> str:
-    """Return the spec string of an offer, with `NAME` for any name."""
-    return f"{offer.plugin}:{'NAME' if offer.name == '*' else offer.name}"
+def _hide_password(spec: str) -> str:
+    """Return the spec string or URL without the password of a user."""
+    return re.sub(r"(//[^/?#:@\s]*):[^/?#\s]*@", r"\1:...@", spec)
 
 
 def _ask_for_hint(offer: Offer, spec: str) -> str:

@@ -70,7 +70,7 @@ class Project:
             memory=config.runtime.memory,
             limits=config.limits,
             plugins=plugins,
-            settings=config.plugins,
+            settings=config.settings,
             observers=config.runtime.observers,
             origin=self.source,
         )

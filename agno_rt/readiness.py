@@ -8,7 +8,7 @@ documents in docs"), or returns `None`. A coroutine function is awaited; any oth
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -16,14 +16,14 @@ import trio
 
 from agno_rt._drive.job import ResolvedAgent
 from agno_rt._runtime.opened import ToolkitsClosed
+from agno_rt._runtime.warm import list_models
 from agno_rt.agent import Agent
 from agno_rt.errors import AgnoError
 from agno_rt.failures import must_pass, named
 from agno_rt.models import NO_SETTINGS
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
-from agno_rt.tools import Toolkit
-from agno_rt.wrappers.base import Wrapper
+from agno_rt.tools import Toolkit, ToolSearch
 
 __all__ = ["Finding", "FindingLevel", "check_ready"]
 
@@ -91,8 +91,8 @@ async def _check_runnable(
 
 async def _check_agent(runtime: Runtime, agent: Agent, asked: dict[int, Finding | None]) -> list[Finding]:
     resolved = _resolve_open_parts(runtime, agent)
-    models = list(_list_models(resolved))
-    parts = [*models, *resolved.tools.values()]
+    models = list(list_models(resolved))
+    parts = [*models, *resolved.tools.values(), *(resolved.providers or ())]
     for part in parts:
         if id(part) not in asked:
             asked[id(part)] = await _check_part(part, "error" if part in models else "warning")
@@ -107,19 +107,13 @@ def _resolve_open_parts(runtime: Runtime, agent: Agent) -> ResolvedAgent:
     except ToolkitsClosed as exc:
         closed = {*exc.toolkits, *exc.toolkits.values()}
     # The settings may choose a tool of these toolkits.
-    tools = [entry for entry in agent.tools if not (isinstance(entry, Toolkit | str) and entry in closed)]
+
+    def leave_out(tools: Sequence[Any]) -> list[Any]:
+        left = [entry for entry in tools if not (isinstance(entry, Toolkit | str) and entry in closed)]
+        return [ToolSearch(leave_out(entry.tools)) if isinstance(entry, ToolSearch) else entry for entry in left]
+
+    tools = leave_out(agent.tools)
     return runtime._resolver.resolve_agent(attrs.evolve(agent, tools=tools, settings=NO_SETTINGS))
-
-
-def _list_models(resolved: ResolvedAgent) -> Iterator[Any]:
-    """Yield the models that runs of the agent may ask, including models within wrappers."""
-    models = [resolved.model] if resolved.summarizer is None else [resolved.model, resolved.summarizer]
-    while models:
-        model = models.pop()
-        if isinstance(model, Wrapper):
-            models.extend(model.models())
-        else:
-            yield model
 
 
 async def _check_memory(runtime: Runtime) -> Finding | None:

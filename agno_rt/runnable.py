@@ -116,6 +116,14 @@ class Runnable(Generic[DepsT, OutputT]):
         """
         return Drawing(self.name or self.kind, self.kind, parts=[draw(part) for part in self.parts()], form="parts")
 
+    def input_schema(self) -> Mapping[str, Any] | None:
+        """Return the JSON Schema of an input that is JSON; `None` for a text. Protocols show callers the schema."""
+        return None
+
+    def output_schema(self) -> Mapping[str, Any] | None:
+        """Return the JSON Schema of each result's `output`; `None` for an answer in text, or without a known type."""
+        return None
+
     async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> Any:
         """Carry out a run and return the answer: a text, a `RunResult`, or a value that JSON can carry.
 

@@ -197,6 +197,8 @@ async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:
     try:
         with run._scope:
             await execute(run._job)
+        if run._job.journal is not None:
+            run._error = run._job.journal.lost
     except Exception as exc:
         # A stopped run has a result, as a cancelled one.
         if not (isinstance(exc, RunStopped) and exc.run == run.id):

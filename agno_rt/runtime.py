@@ -26,13 +26,14 @@ from agno_rt._drive.execute import execute
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Busy, Job, Resolved, ResolvedAgent
 from agno_rt._drive.map_inputs import CONCURRENCY, OnError, OnResult, check_map, map_runs
-from agno_rt._drive.nesting import OUTER, check_depth, find_buffer, holds
+from agno_rt._drive.nesting import OUTER, check_depth, find_buffer, holds, note_call
 from agno_rt._drive.scopes import check_in_trio, raise_cause
 from agno_rt._runtime.check_parts import wrong_product_error
 from agno_rt._runtime.closing import close_all
 from agno_rt._runtime.observers import Observers
 from agno_rt._runtime.opened import ToolkitsClosed
 from agno_rt._runtime.resolve import Resolver
+from agno_rt._runtime.retrieval.parts import RetrievalParts
 from agno_rt._runtime.run_controls import RunControls
 from agno_rt._runtime.sessions import Sessions
 from agno_rt._runtime.toolkits import Toolkits, not_open_error
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["Input", "Runtime"]
 
 
-class Runtime(RunControls):
+class Runtime(RunControls, RetrievalParts):
     """Runs agents, and holds resources open for them: `async with Runtime() as rt:`.
 
     Args:
@@ -101,7 +102,7 @@ class Runtime(RunControls):
         self._admission = Limiter("runs", self.limits.runs, self.limits.queue)
         self._model_calls = Limiter("model_calls", self.limits.model_calls)
         self._resolver = Resolver(self.plugins, self.settings, self, self.limits, self._model_calls)
-        self._toolkits = Toolkits(self._resolver)
+        self._toolkits = Toolkits(self._resolver, self._observers.tell)
         # Runs started by tools have no place of their own: they would wait for the place of the run around them.
         self._within = Limiter("runs within runs", sys.maxsize)
         self._facts = UserFacts()
@@ -130,6 +131,7 @@ class Runtime(RunControls):
         assert self._nursery is not None
         if self._stored_runs is not None:
             self._stored_runs.close()
+        self._stop_embedding()
         if exc is not None:
             # Shielded: a cancellation from outside must not replace the error that leaves the block.
             self._nursery.cancel_scope.cancel()
@@ -219,9 +221,8 @@ class Runtime(RunControls):
         busy: Busy | None = None,
     ) -> Run[OutputT]:
         """Start the run in the background, owned by this runtime, and return at once, or when its toolkits are open."""
-        return self._spawn(
-            await self._make_job(agent, input, make_asked(session, user, deps, busy, input), None, None), None
-        )
+        job = await self._make_job(agent, input, make_asked(session, user, deps, busy, input), None, None)
+        return self._spawn(job, None)
 
     async def map(
         self,
@@ -262,7 +263,7 @@ class Runtime(RunControls):
 
         Finished model and tool calls are not made again. For a call that was under way and is not idempotent, the model
         is told that the outcome is unknown. Without an `agent`, the runtime looks for the run's agent by name among
-        agents that were `add`ed or have run here. To stream or `start` the run, pass `Resume(run_id)` as the input.
+        agents that were added, or have run here. To stream or `start` the run, pass `Resume(run_id)` as the input.
 
         The run goes on for its user. With a `user`, here and in the other methods with an id, a run of anyone else is
         `NotFound`, as if the run did not exist; without a `user`, users are not compared.
@@ -311,19 +312,22 @@ class Runtime(RunControls):
 
     async def open_tools(self, agent: Runnable) -> Mapping[str, Tool]:
         """Open the toolkits of the agent and of its parts, and return its own tools by name. Raises as a run would."""
+        self.check(agent)
         for part in list_parts(agent):
             await self._open_tools(part)
         return await self._open_tools(agent)
 
     async def _open_tools(self, runnable: Runnable) -> Mapping[str, Tool]:
+        if isinstance(runnable, Runnable) and not isinstance(runnable, Agent):
+            return {}  # without resolving a team with all of its members
         return await self._toolkits.open_for(lambda: self.tools(runnable), lambda exc: self._of_runnable(exc, runnable))
 
     def statistics(self) -> tuple[LimitStatistics, ...]:
         """Return the state of the limits over all runs, then those of toolkits, tools, models, wrappers and memory."""
         backend = self._backend if isinstance(self._memory, str) else self._memory
-        of_memory = getattr(backend, "statistics", tuple)
+        last = *self._list_retrieval_limits(), *getattr(backend, "statistics", tuple)()
         shared = self._admission.statistics(), self._model_calls.statistics(), *self._toolkits.statistics()
-        return (*shared, *self._resolver.workers.threads.statistics(), *self._resolver.statistics(), *of_memory())
+        return (*shared, *self._resolver.workers.threads.statistics(), *self._resolver.statistics(), *last)
 
     def tasks(self) -> TaskTree:
         """Return the runs and calls under way, each with waits and deadlines. Call this in the runtime's thread."""
@@ -343,27 +347,27 @@ class Runtime(RunControls):
             resolved = resolver.resolve_agent(runnable) if type(runnable) is Agent else resolver.resolve(runnable)
         except UsageError as exc:
             raise self._of_runnable(exc, runnable) from exc.__cause__
+        journal, around, checked, own = asked.journal, None, None, self._admission
         if outer is not None:
-            check_depth(outer, self.limits.depth)
-            if buffer is None and outer.emitter is not None:
-                buffer = find_buffer(outer.emitter)
-        journal, around = asked.journal, None if outer is None else outer.budget
+            around, checked = outer.budget, outer.input if input is outer.input else None
+            if outer.outer is not None or self.limits.depth == 1:
+                check_depth(outer, self.limits.depth)
+            buffer = find_buffer(outer.emitter) if buffer is None and outer.emitter is not None else buffer
         if asked.user is not None:
             check_name("a user's name", asked.user)
         child = asked.child if asked.__class__ is AskedWithin else None
         run_id = child or (new_id() if journal is None else journal.record.id)
-        emitter = None
-        if buffer is not None or self._observers.heard:
-            emitter = Emitter(run_id, self._observers.heard, buffer, self._observers.drop)
+        heard = self._observers.heard
+        emitter = Emitter(run_id, heard, buffer, self._observers.drop) if buffer is not None or heard else None
         # By position: keywords cost each run five allocations (`python -m benchmarks.gate`).
         job: Job[Any] = Job(
             run_id,
             runnable.name,
             resolved,
             asked,
-            as_messages(input) if journal is None else journal.input,
+            checked or as_messages(input) if journal is None else journal.input,
             getattr(runnable, "instructions", ""),
-            self._admission if outer is None or not holds(outer, self._admission) else self._within,
+            own if outer is None or not (outer.admission is own or holds(outer, own)) else self._within,
             None if asked.session is None else self._sessions.access(asked.session, outer),
             emitter,
             outer,
@@ -377,6 +381,8 @@ class Runtime(RunControls):
             self._stored.attach(job, runnable, journal)
         if asked.__class__ is AskedBusy:
             refuse_if_busy(job)
+        if outer is not None and outer.resolved.__class__ is ResolvedAgent:
+            note_call(outer, job)
         return job
 
     async def run_within(self, runnable: Runnable, input: Input, asked: AskedWithin) -> RunResult:
@@ -384,28 +390,25 @@ class Runtime(RunControls):
         flow, begun = OUTER.get(), None
         assert flow is not None, "a flow's run is the outer run of the runs within"
         if asked.is_resumed:
-            await self._open_tools(runnable)
-            begun = await self._stored.find_within(asked, self._resolve(runnable))
+            begun = await self._stored.find_within(asked, runnable, self._resolve)
         if isinstance(begun, RunResult):
             return begun
-        if begun is not None:
-            job = await self._resumed(runnable, begun, asked, None, flow)
-        else:
-            try:
-                job = self._job(runnable, input, asked, None, flow)
-            except ToolkitsClosed:
-                job = await self._open_job(runnable, input, asked, None, flow)
-        if isinstance(flow.resolved, ResolvedAgent):  # an agent's messages are its own
+        job = None if begun is None else await self._resumed(runnable, begun, asked, None, flow)
+        try:
+            job = job or self._job(runnable, input, asked, None, flow)
+        except ToolkitsClosed:
+            job = await self._open_job(runnable, input, asked, None, flow)
+        if flow.resolved.__class__ is ResolvedAgent:  # an agent's messages are its own
             return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
         inbox = flow.inbox
         assert inbox is not None, "a flow has an inbox from its beginning"
-        inbox.within.append(job)
+        inbox.within[job] = None
         if inbox.waiting or inbox.handed or inbox.stop is not None:
             inbox.enter(flow, job)
         try:
             return await (execute(job) if job.journal is None else self._stored.execute(job, self._nursery))
         finally:
-            inbox.within.remove(job)
+            del inbox.within[job]
             if job.inbox is not None:
                 inbox.leave(flow, job)
 
@@ -421,8 +424,7 @@ class Runtime(RunControls):
             assert asked.child is not None, "only a stored run is resumed"
             if (going := self._background.get(asked.child)) is not None and going.result is None:
                 return going
-            await self._open_tools(runnable)
-            known = await self._stored.find_within(asked, self._resolve(runnable))
+            known = await self._stored.find_within(asked, runnable, self._resolve)
             if isinstance(known, RunResult):
                 return known
             given = known or input
@@ -463,11 +465,6 @@ class Runtime(RunControls):
         name, kind = getattr(runnable, "name", ""), getattr(runnable, "kind", "agent")
         return error.at(self._place(f"{kind} {repr_of(name)}" if name else ""))
 
-    def _count_room(self) -> int:
-        """Return the number of runs that may begin now without waiting for others."""
-        places = self._admission.statistics()
-        return self._admission.total - int(places.in_use) - places.waiting
-
     def _place(self, part: str) -> str:
         return ", ".join(filter(None, (self.origin, part)))
 
@@ -494,7 +491,8 @@ class Runtime(RunControls):
 
     async def _close(self, error: BaseException | None) -> None:
         """Close the things made by the runtime. A failure is raised, or becomes a note of the block's own `error`."""
-        made = [*self._toolkits.release(), *self._resolver.release(), self._backend, *self._observers.release()]
+        made = [*self._toolkits.release(), *self._resolver.release(), *self._release_retrieval(), self._backend]
+        made += self._observers.release()
         self._backend = None
         self._sessions.clear()
         await close_all(made, error)

@@ -19,8 +19,9 @@ from agno_rt.errors import ToolDefinitionError, suggest
 
 if TYPE_CHECKING:
     from agno_rt._schema.describe import Parameters
+    from agno_rt.events import ToolkitChanged
 
-__all__ = ["Tool", "ToolArgumentError", "ToolLimits", "ToolOptions", "Toolkit", "tool"]
+__all__ = ["Tool", "ToolArgumentError", "ToolLimits", "ToolOptions", "ToolSearch", "Toolkit", "tool"]
 
 
 class ToolArgumentError(ValueError):
@@ -29,6 +30,12 @@ class ToolArgumentError(ValueError):
     A tool may raise this error for arguments that fit the schema but are wrong: the model sees the text, and the call
     is not tried again.
     """
+
+
+def _list_entries(tools: Any) -> tuple[Any, ...]:
+    if isinstance(tools, str) or not isinstance(tools, collections.abc.Iterable):
+        raise ToolDefinitionError(f"the tools of a ToolSearch are {tools!r}", hint="Write ToolSearch([...]).")
+    return tuple(tools)
 
 
 @attrs.frozen
@@ -90,6 +97,10 @@ class Tool:
         expires: seconds that the person has to answer
         external: the function is never called: the run pauses, and the person who answers carries out the call
         idempotent: a call interrupted by the end of its process may be made again
+        read_only: the tool changes nothing; `None` for not known. A note for approvals and for people, not a limit
+        destructive: the tool may destroy something, and not only add; `None` for not known
+        standing: a person may approve later calls together with this one, and a hook may review the call; otherwise a
+            person is asked each time
         asks: the parameters that the user fills in while the run pauses: a schema and its decoder
         check_ready: raises an error if the tool cannot work, or returns a line to show at start (see `readiness`)
         pauses: the tool may pause its run; computed
@@ -113,6 +124,9 @@ class Tool:
     expires: float | None = None
     external: bool = False
     idempotent: bool = False
+    read_only: bool | None = None
+    destructive: bool | None = None
+    standing: bool = True
     asks: Parameters | None = attrs.field(default=None, repr=False)
     check_ready: Callable[[], Any] | None = attrs.field(default=None, repr=False)
     pauses: bool = attrs.field(init=False, repr=False)
@@ -136,7 +150,7 @@ class Tool:
 
 
 Functions: TypeAlias = Sequence[Tool | Callable[..., Any]]
-Opened: TypeAlias = Functions | AsyncIterable[Functions]
+Opened: TypeAlias = Functions | AsyncIterable["Functions | ToolkitChanged"]
 """What the context manager of a toolkit yields."""
 
 
@@ -149,7 +163,8 @@ class Toolkit:
         tools: the tools; none for a toolkit with `open`
         open: opens what the tools share, such as a connection to a server, and finds the tools: a function without
             arguments that returns an async context manager, which yields a sequence of tools and functions, or, for
-            tools that change, an async iterable of such sequences. Each runtime enters the context manager before the
+            tools that change, an async iterable of such sequences. The iterable may also yield a `ToolkitChanged`, for
+            observers. Each runtime enters the context manager before the
             first run with the toolkit and leaves it at its end, both in the same task
 
     Raises `ToolDefinitionError` for a toolkit with both tools and `open`.
@@ -168,6 +183,22 @@ class Toolkit:
         if not callable(self.open):
             hint = "Give the function itself, without calling it: open=connect."
             raise ToolDefinitionError(f"open of toolkit {self.name!r} is {self.open!r}, not a function", hint=hint)
+
+
+@attrs.frozen(eq=False)
+class ToolSearch:
+    """Tools that the model is not told of, but finds by searching. Write `Agent(tools=[ToolSearch([...])])`.
+
+    The model sees two tools in their place: `search_tools` returns the best tools for some words, with their
+    parameters, and `call_tool` calls one of them. So a request has the same short list of tools, however many there
+    are, and the provider's cache keeps the beginning of the request. A found tool's call is an ordinary call of that
+    tool: approvals, limits, hooks, events and the journal have its name.
+
+    Attributes:
+        tools: what an agent's `tools` may hold: tools, functions, toolkits and specs
+    """
+
+    tools: tuple[Any, ...] = attrs.field(converter=_list_entries)
 
 
 class ToolOptions(TypedDict, total=False):
@@ -189,6 +220,9 @@ class ToolOptions(TypedDict, total=False):
         expires: seconds until it is too late to approve or to answer
         external: leave the call to the person who answers, outside the program; the function may be `...`
         idempotent: repeat a call interrupted by the end of the process; otherwise the model is told of the interruption
+        read_only: say that the tool changes nothing, or that it does
+        destructive: say that the tool may destroy something, or that it only adds
+        standing: `False` to ask a person each time, without standing approvals and reviews by hooks
         check_ready: a function that raises an error if the tool cannot work, or returns a line to show at start
     """
 
@@ -206,6 +240,9 @@ class ToolOptions(TypedDict, total=False):
     expires: float | None
     external: bool
     idempotent: bool
+    read_only: bool | None
+    destructive: bool | None
+    standing: bool
     check_ready: Callable[[], Any] | None
 
 
@@ -281,6 +318,9 @@ def _make_tool(function: Callable[..., Any], options: ToolOptions) -> Tool:
         expires=options.get("expires"),
         external=options.get("external", False),
         idempotent=options.get("idempotent", False),
+        read_only=options.get("read_only"),
+        destructive=options.get("destructive"),
+        standing=options.get("standing", True),
         asks=describe(function, called, hidden=names.keys() - asked, said=said) if asked else None,
         check_ready=options.get("check_ready"),
     )
@@ -354,12 +394,22 @@ def _check_options(tool: Tool) -> None:
     for name in ("inline", "process", "parallel", "batch", "external", "idempotent"):
         if not isinstance(getattr(tool, name), bool):
             raise ToolDefinitionError(f"{place}: {name} is {getattr(tool, name)!r}", hint="Give True or False.")
+    _check_notes(tool, place)
     if tool.inline and not tool.is_async and tool.limits.timeout is not None:
         problem, hint = "runs inline, where nothing can stop it", "Leave out inline, or the timeout."
         raise ToolDefinitionError(f"{place} {problem}", hint=hint)
     _check_pausing(tool, place)
     if tool.process:
         _check_process(tool, place)
+
+
+def _check_notes(tool: Tool, place: str) -> None:
+    for name in ("read_only", "destructive"):
+        if not isinstance(getattr(tool, name), bool | None):
+            raise ToolDefinitionError(f"{place}: {name} is {getattr(tool, name)!r}", hint="Give True, False or None.")
+    if tool.read_only and tool.destructive:
+        hint = "Leave out one of the two: destructive tools change something."
+        raise ToolDefinitionError(f"{place} is both read_only and destructive", hint=hint)
 
 
 def _check_pausing(tool: Tool, place: str) -> None:

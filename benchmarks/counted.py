@@ -21,7 +21,7 @@ from .one import parameters_of
 
 __all__ = ["TABLES", "Count", "counts"]
 
-TABLES = ("caching", "create", "http", "observers", "run", "sqlite", "stream", "team", "workflow")
+TABLES = ("caching", "context", "create", "http", "observers", "run", "sqlite", "stream", "team", "workflow")
 """The modules with exact counts. A test finds missing ones."""
 
 

@@ -56,7 +56,11 @@ async def _count_allocations(body: Times, times: int) -> int:
 
 
 async def statements(body: Times, opened: Statements) -> int:
-    """Count the statements of another `body`, exactly."""
+    """Count the statements of another `body`, exactly.
+
+    Each second a runtime also looks for requests to its runs. On a busy machine such a look falls into some counts, and
+    the fewest statements are those of the body alone.
+    """
 
     async def counted(times: int) -> int:
         before = opened.count
@@ -64,7 +68,8 @@ async def statements(body: Times, opened: Statements) -> int:
         return opened.count - before
 
     await body(3)
-    return await counted(2) - await counted(1)
+    counts = [(await counted(2), await counted(1)) for _ in range(4)]
+    return min(two for two, _ in counts) - min(one for _, one in counts)
 
 
 class Statements:

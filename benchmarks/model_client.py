@@ -47,6 +47,7 @@ PLUGINS = (
     "openai",
     "otel",
     "prometheus",
+    "redis",
     "serve",
     "sqlite",
 )

@@ -32,6 +32,9 @@ SHOWN = ("trio", "msgspec", "attrs", "pluggy")
 """The distributions below the kernel, whose versions are shown."""
 
 
+_OTHER_DAY = "These rows are of another day: "
+
+
 def measured_on(results: Results, root: Path = ROOT) -> str:
     """Render the day, the commit, the machine and the versions, without anything to identify the machine."""
     machine = describe_machine("this")
@@ -113,26 +116,38 @@ def write_reach(path: Path, sources: reach_table.Sources, rows: Sequence[str] = 
     lines = [reach_table.line(goal, sources) for goal in goals() if not rows or goal.row in rows]
     head = [f"{measured_on(sources.results)} The peers' values are from one run of `make peers`: see below."]
     short = reach_table.shortfalls(lines)
+    missed = [line for line in lines if line.short is not None]
     if rows:
         old = read_between(path, "reach")
         head = [
             old.splitlines()[0],
-            f"These rows are of another day: {'; '.join(rows)}. {measured_on(sources.results)}",
+            *_keep_other_days(old, rows),
+            f"{_OTHER_DAY}{'; '.join(rows)}. {measured_on(sources.results)}",
         ]
         places = {row: at for at, row in enumerate(dict.fromkeys(goal.row for goal in goals()))}
         kept = [each for each in reach_table.read_table(old) if each.row in places and each.row not in rows]
         shown = sorted([*kept, *lines], key=lambda each: places[each.row])
         reasons = read_between(path, "shortfalls").splitlines()
         others = [each for each in reasons if not any(each.startswith(f"- **{row}**") for row in rows)]
-        short = "\n".join([*others, short])
+        short = "\n".join([each for each in others if each.startswith("- ")] + ([short] if missed else [])) or short
     else:
         shown = lines
     replace_between(path, "reach", "\n\n".join([*head, reach_table.table(shown)]))
     replace_between(path, "shortfalls", short)
-    missed = [line for line in lines if line.short is not None]
     print(f"written: {path.name}, {len(lines)} rows, {len(missed)} of them short")
     hint = "falls short: write it into WHY of benchmarks/goals.py"
     return [f"{line.row}, {line.goal} {hint}" for line in missed if not line.why]
+
+
+def _keep_other_days(old: str, rows: Sequence[str]) -> list[str]:
+    """Return the lines of the table's head about rows of other days, without the rows that are written now."""
+    kept = []
+    for each in old.splitlines():
+        if each.startswith(_OTHER_DAY):
+            names, _, measured = each.removeprefix(_OTHER_DAY).partition(". ")
+            left = [name for name in names.split("; ") if name not in rows]
+            kept += [f"{_OTHER_DAY}{'; '.join(left)}. {measured}"] if left else []
+    return kept
 
 
 def write_growth(path: Path, results: Results, *, partial: bool = False) -> list[str]:

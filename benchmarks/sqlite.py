@@ -11,12 +11,14 @@ import trio
 
 from agno_rt import Agent, Message, Runtime
 from agno_rt.memory import MemoryPolicy
+from agno_rt.testing import ScriptedModel
 
 from .common import INSTANT, Times, exact, in_runtime, measured_in, remember, seconds, sqlite_url
 from .counting import Statements, statements
 
 TASKS = 100
 STEPS = 3
+PIECES = 1_000
 MESSAGES = (Message("user", "hello"), Message("assistant", "ok"))
 
 
@@ -105,6 +107,54 @@ class Journals:
 
         with sqlite_url("full") as url:
             return float(in_runtime(body, memory=url))
+
+
+class Logged:
+    """Runs whose events are logged, so that other processes can follow them: an answer of a thousand pieces each."""
+
+    timeout = 300
+
+    @measured_in("pieces/s")
+    def track_pieces_a_second(self) -> float:
+        """Pieces of the answers of ten runs at once, all of them stored at the end."""
+
+        async def body(runtime: Runtime) -> float:
+            model = ScriptedModel([" ".join(map(str, range(PIECES)))] * 10)
+            agent = Agent(model, "assistant", memory=MemoryPolicy(journal=True, events=True))
+            start = time.perf_counter()
+            async with trio.open_nursery() as nursery:
+                for _ in range(10):
+                    nursery.start_soon(runtime.run, agent, "hello")
+            return 10 * PIECES / (time.perf_counter() - start)
+
+        with sqlite_url("full") as url:
+            return float(in_runtime(body, memory=url))
+
+
+class LongSession:
+    """A session of 100,000 messages."""
+
+    @measured_in("ms")
+    def track_milliseconds_to_open(self) -> float:
+        """Loading the last 100 messages in a new process: the best of ten."""
+
+        async def fill(url: str) -> None:
+            async with Runtime(memory=url) as runtime:
+                version = 0
+                for _ in range(100):
+                    version = await runtime.memory.append("session", MESSAGES * 500, version=version)
+
+        async def load(url: str) -> float:
+            async with Runtime(memory=url) as runtime:
+                await runtime.memory.load("another")  # opens the file
+                start = time.perf_counter()
+                session = await runtime.memory.load("session", 100)
+                assert (session.total, len(session.messages)) == (100_000, 100)
+                return (time.perf_counter() - start) * 1_000
+
+        with sqlite_url("normal") as url:
+            trio.run(fill, url)
+            return min(float(trio.run(load, url)) for _ in range(10))
 
 
 class Kept:

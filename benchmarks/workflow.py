@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ from .common import (
     seconds,
     sqlite_url,
 )
+from .counting import Statements, statements
 from .sqlite import measure_rate
 
 with Parts() as setup:
@@ -234,6 +236,16 @@ class Durable:
         with sqlite_url("full") as url:
             return float(in_runtime(measure, memory=url))
 
+    @exact("statements")
+    def track_statements(self) -> int:
+        """Statements of one run that SQLite gets, with beginnings and ends of transactions."""
+        with sqlite_url() as url, Statements() as opened:
+
+            async def count(runtime: Runtime) -> int:
+                return await statements(_repeat(WORKFLOWS["10 steps", "stored"], runtime), opened)
+
+            return int(in_runtime(count, memory=url))
+
     @measured_in("steps/s")
     def track_steps_a_second(self) -> float:
         """Steps of a hundred runs at once, beginnings and ends included: the best of several rounds."""
@@ -278,13 +290,15 @@ class Elsewhere:
     def track_seconds_to_resumed(self) -> float:
         """Time from the start of the other process to its end: imports, the resumed run, and closing. The best of 7."""
         best = float("inf")
+        # With compiled modules, as an installed program has: otherwise most of the time is Python's compiler.
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
         with sqlite_url() as url:
             for _ in range(7):
                 run = subprocess.run(
-                    [sys.executable, "-c", RESUME, url], check=True, capture_output=True, text=True
+                    [sys.executable, "-c", RESUME, url], check=True, capture_output=True, text=True, env=environment
                 ).stdout.strip()
                 start = time.perf_counter()
-                subprocess.run([sys.executable, "-c", RESUME, url, run], check=True)
+                subprocess.run([sys.executable, "-c", RESUME, url, run], check=True, env=environment)
                 best = min(best, time.perf_counter() - start)
         return best
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -98,7 +98,11 @@ AGENT = '[agents.a]\nmodel = "m:x"\n'
         # [runtime]
         ('\n[runtime]\n\nmemmory = "x"\n', 4, ["[runtime]", "unknown key 'memmory'", "'memory'"]),
         ("[runtime]\nmemory = 5\n", 2, ["[runtime]", "'memory'", "expected `str`, got `int`"]),
-        ('[runtime]\nload = "agents.py"\n', 2, ["'load'", "expected `array`, got `str`"]),
+        (
+            '[runtime]\nload = "agents.py"\n',
+            2,
+            ["'load'", "expected `array`, got `str`", 'Write a list: load = ["..."]'],
+        ),
         ("[runtime]\nblock = [1]\n", 2, ["'block'", "expected `str`"]),
         # [limits]
         ("[limits]\nturn = 1\n", 2, ["[limits]", "unknown key 'turn'", "'turns'"]),
@@ -106,7 +110,7 @@ AGENT = '[agents.a]\nmodel = "m:x"\n'
         ("[limits]\nruns = 1\nturns = 0\n", 3, ["turns", "at least 1"]),
         ("[limits]\nrun_timeout = -1.5\n", 2, ["run_timeout", "above 0"]),
         # [agents.NAME]
-        ("[agents.a]\n", 1, ["[agents.a]", "missing required field `model`"]),
+        ("[agents.a]\n", 1, ["[agents.a]: missing required field `model`", "Add the key to the table: model = ..."]),
         ("[agents]\na = 5\n", 2, ["'a' is not a table", "[agents.a]"]),
         (AGENT + "tool = []\n", 3, ["[agents.a]", "unknown key 'tool'", "'tools'"]),
         (AGENT + "tools = [1]\n", 3, ["[agents.a]", "'tools'", "expected `str`"]),
@@ -250,3 +254,21 @@ def test_a_plugins_settings_know_their_place(tmp_path: Path) -> None:
         read_settings(Inner, settings["inner"], "[plugins.mine.inner]")
     with pytest.raises(ConfigError, match=r"^\[plugins\.mine\]: unknown key 'nmae'"):
         read_settings(Inner, {"nmae": "x"}, "[plugins.mine]")
+
+
+@attrs.frozen
+class Choices:
+    """Settings with fixed values."""
+
+    cache: Literal["5m", "1h"] = "5m"
+    effort: Literal["low", "high"] | None = None
+
+
+def test_a_value_outside_a_choice_lists_the_choice() -> None:
+    """A setting with fixed values names all of them if another is given, also where the setting may be left out."""
+
+    wrong: dict[str, Any]
+    for wrong, hint in (({"cache": "6m"}, "Write one of '5m', '1h'."), ({"effort": 1}, ""), ({"effort": "x"}, "'low'")):
+        with pytest.raises(ConfigError) as caught:
+            read_settings(Choices, wrong, "[plugins.p]")
+        assert hint in caught.value.hint

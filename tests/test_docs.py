@@ -18,6 +18,7 @@ import pytest
 
 from agno_rt import hookspecs
 from docs.draw_architecture import PAGE, PICTURE, draw
+from docs.draw_routes import ROUTES_PAGE, draw_routes
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -105,6 +106,17 @@ def test_the_architecture_is_drawn_from_the_code(tmp_path: Path) -> None:
     page.write_text(PAGE.read_text(encoding="utf-8").replace("| asking |", "| resting |"), encoding="utf-8")
     assert draw(page, picture)
     assert page.read_bytes() == PAGE.read_bytes()
+
+
+def test_the_routes_are_drawn_from_the_code(tmp_path: Path) -> None:
+    """The table of routes agrees with the server's own; drawing mends a page that differs."""
+    page = Path(shutil.copy(ROUTES_PAGE, tmp_path))
+
+    assert not draw_routes(page), f"{ROUTES_PAGE.name} differs from the code: run `make draw`"
+
+    page.write_text(ROUTES_PAGE.read_text(encoding="utf-8").replace("| Delete a session |", "| - |"), encoding="utf-8")
+    assert draw_routes(page)
+    assert page.read_bytes() == ROUTES_PAGE.read_bytes()
 
 
 def documents() -> list[Path]:

@@ -11,7 +11,9 @@ import pytest
 from agno_rt import events
 from agno_rt.events import (
     ApprovalAsked,
+    ApprovalReviewed,
     CacheMissed,
+    ContextCompacted,
     Delta,
     Emitted,
     Event,
@@ -27,6 +29,7 @@ from agno_rt.events import (
     TextDelta,
     ToolCallDelta,
     ToolEnded,
+    ToolkitChanged,
     ToolProgress,
     ToolStarted,
     TurnRestarted,
@@ -45,6 +48,7 @@ EXAMPLES: list[Event] = [
     ModelStarted("r", "m", 1),
     ModelEnded("r", "m", 1, "completed", Usage(1, 2)),
     CacheMissed("r", "m", 2, 9_000, 0),
+    ContextCompacted("r", 2, 9_000, 4_000, 12),
     ToolStarted("r", CALL),
     ToolProgress("r", CALL, {"done": 0.5}),
     ToolEnded("r", CALL, "failed", "no"),
@@ -52,8 +56,10 @@ EXAMPLES: list[Event] = [
     StepEnded("r", "parts#1/0/work#1", "failed", "no"),
     GuardTripped("r", "pii", "input", "changed", "1 email"),
     ApprovalAsked("r", "r.1", CALL, "approval", "it costs money"),
+    ApprovalReviewed("r", CALL, True, "grant", "it is small", "g1"),
     Emitted("r", "group#1/0", "progress", {"done": 3}),
     MessageReceived("r", "and hurry", 2),
+    ToolkitChanged("mcp:notes", "lost", error="it ended", retry_in=0.5),
     RunEnded("r", "limited", "", Usage(), "too many", "limit"),
 ]
 
@@ -83,6 +89,7 @@ def test_names_on_the_wire_are_stable() -> None:
         "model_started",
         "model_ended",
         "cache_missed",
+        "context_compacted",
         "tool_started",
         "tool_progress",
         "tool_ended",
@@ -90,8 +97,10 @@ def test_names_on_the_wire_are_stable() -> None:
         "step_ended",
         "guard_tripped",
         "approval_asked",
+        "approval_reviewed",
         "emitted",
         "message_received",
+        "toolkit_changed",
         "run_ended",
     ]
 

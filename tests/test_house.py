@@ -29,9 +29,12 @@ FLOORS: dict[str, int] = {
     "failures": 1,
     "messages": 1,
     # 2 contracts
+    "_retrieval": 2,
     "_schema": 2,
     "context": 2,
+    "providers": 2,
     "events": 2,
+    "knowledge": 2,
     "limits": 2,
     "media": 2,
     "memory": 2,
@@ -39,8 +42,10 @@ FLOORS: dict[str, int] = {
     "names": 2,
     "run_store": 2,
     "tools": 2,
+    "upkeep": 2,
     "wire": 2,
     # 3 declarations
+    "access": 3,
     "agent": 3,
     "hooks": 3,
     "instructions": 3,
@@ -50,14 +55,19 @@ FLOORS: dict[str, int] = {
     "workflows": 3,
     # 4 decisions
     "_decide": 4,
-    "_draw": 4,
+    "drawing": 4,
     "facts": 4,
     "steps": 4,
     # 5 drivers
+    "_context": 5,
+    "approvers": 5,
     "_drive": 5,
     "_flow": 5,
+    "context_providers": 5,
     "_watch": 5,
+    "library": 5,
     "limiter": 5,
+    "planning": 5,
     "pool": 5,
     "runs": 5,
     "tasktree": 5,
@@ -93,7 +103,7 @@ OUTSIDE: dict[int, set[str]] = {
     7: {"attrs", "msgspec", "trio"},
 }
 EDGE_OUTSIDE: dict[str, set[str]] = {
-    "defaults": {"attrs", "msgspec", "structlog", "trio"},
+    "defaults": {"attrs", "msgspec", "numpy", "structlog", "trio", "Stemmer"},
     "from_asyncio": {"attrs", "trio"},
     "http_client": {"attrs", "httpx2", "trio"},
     "testing": {"attrs", "msgspec", "pytest", "trio"},
@@ -441,6 +451,7 @@ def test_the_public_surface() -> None:
         "Guardrail",
         "Hedge",
         "Hook",
+        "Knowledge",
         "Limiter",
         "Limits",
         "Media",
@@ -466,6 +477,7 @@ def test_the_public_surface() -> None:
         "Template",
         "Tool",
         "ToolCall",
+        "ToolSearch",
         "Toolkit",
         "Usage",
         "Verdict",
@@ -483,12 +495,18 @@ def test_hooks_are_documented() -> None:
     hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("agno_rt_")}
 
     assert set(hooks) == {
+        "agno_rt_examine",
         "agno_rt_observe",
         "agno_rt_register_commands",
+        "agno_rt_register_context",
+        "agno_rt_register_embedders",
         "agno_rt_register_guardrails",
+        "agno_rt_register_knowledge",
         "agno_rt_register_memory",
         "agno_rt_register_models",
         "agno_rt_register_modes",
+        "agno_rt_register_readers",
+        "agno_rt_register_rerankers",
         "agno_rt_register_routes",
         "agno_rt_register_tools",
     }

@@ -33,6 +33,14 @@ def test_counts_out_of_range(name: str, value: Any) -> None:
     assert "at least 1" in caught.value.hint
 
 
+def test_takeovers_without_a_bound() -> None:
+    """A run may be taken over five times, or as often as somebody says, or without an end, but not less than once."""
+    assert Limits().takeovers == 5
+    assert Limits(takeovers=None).takeovers is None
+    with pytest.raises(UsageError, match="limit takeovers is 0"):
+        Limits(takeovers=0)
+
+
 def test_a_negative_queue() -> None:
     """The queue may be empty, but not less."""
     with pytest.raises(UsageError, match="limit queue is -1"):

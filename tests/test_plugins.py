@@ -16,7 +16,8 @@ import pytest
 from agno_rt._package.requirements import find_unmet
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import NotFound, PluginError, UsageError
-from agno_rt.plugins import Offer, PluginHost
+from agno_rt.plugins import PluginHost
+from agno_rt.readiness import Finding
 from agno_rt.testing import ScriptedModel
 
 MakePoint = Callable[..., EntryPoint]
@@ -116,6 +117,24 @@ class TestSuggestions:
             host.model("small", {})
         assert caught.value.hint == "Write p:small."
 
+    def test_a_spec_without_its_plugin(self, plugin_point: MakePoint) -> None:
+        """The hint keeps the rest of the spec, hides passwords, and names each plugin with such a thing."""
+        points = [plugin_point(name, agno_rt_register_tools=offering("sql")) for name in ("p", "q")]
+        host = PluginHost(points)
+
+        assert host.suggest("tools", "sql:shop.db") == "Write p:sql:shop.db or q:sql:shop.db."
+        assert "s3cret" not in host.suggest("tools", "sql:postgresql://ann:s3cret@db/shop")
+
+    def test_a_thing_named_as_its_plugin(self, plugin_point: MakePoint) -> None:
+        """A thing with the plugin's name is listed and suggested by the name alone, which makes the thing."""
+        host = PluginHost([plugin_point("todo", agno_rt_register_tools=offering("todo", "other"))])
+
+        assert [offer.spec for offer in host.offers("tools")] == ["todo", "todo:other"]
+        assert host.tool("todo", {}).name == "todo||{}"
+        with pytest.raises(NotFound) as caught:
+            host.tool("todu", {})
+        assert caught.value.hint == "Did you mean 'todo'? Known: todo, todo:other."
+
     def test_a_plugin_has_its_say(self, plugin_point: MakePoint) -> None:
         """A plugin with a star may suggest a spec; a failing suggestion is dropped."""
 
@@ -144,6 +163,20 @@ class TestSuggestions:
             host.tool("p:saw", {})
 
         assert "Did you mean 'agno_rt_register_tools'?" in caught.value.hint
+
+
+class TestPasswords:
+    """URLs in spec strings, whose passwords no error may show."""
+
+    @pytest.mark.parametrize("spec", ["q:db://ann:pa@ss@host/x", "p:smal:db://ann:pa@ss@host", "p", "db://ann:pa@ss@h"])
+    def test_errors_hide_the_password_of_a_url(self, plugin_point: MakePoint, spec: str) -> None:
+        """Errors for unknown plugins, names, schemes and texts have the user and not the password."""
+        host = PluginHost([plugin_point("p", agno_rt_register_models=offering("small"))])
+        for make in (host.model, host.tool, host.memory, host.knowledge):
+            with pytest.raises(UsageError) as caught:
+                make(spec, {})
+            assert "pa@ss" not in caught.value.full_text
+            assert "ann:...@h" in caught.value.full_text or ":" not in spec or make in (host.memory, host.knowledge)
 
 
 class TestGuardrails:
@@ -369,6 +402,29 @@ class TestBroken:
         assert host.model("p:x", {})
 
 
+class TestExamine:
+    """What plugins find about themselves, for `agno-rt doctor`."""
+
+    def test_returns_the_findings_of_one_plugin(self, plugin_point: MakePoint) -> None:
+        """The hook gets the plugin's own table; a plugin without the hook finds nothing."""
+        examine = lambda settings: [Finding("note", f"mark {settings['mark']}")]  # noqa: E731
+        host = PluginHost([plugin_point("p", agno_rt_examine=examine), plugin_point("q")])
+
+        assert host.examine("p", {"mark": "*"}) == [Finding("note", "mark *")]
+        assert host.examine("q", {}) == []
+
+    def test_a_hook_that_raises(self, plugin_point: MakePoint) -> None:
+        """A failing hook is an error of the plugin, also one that returns no list."""
+        for name, examine in (("p", raises_os_error), ("q", lambda settings: 3)):
+            with pytest.raises(PluginError, match=rf"plugin '{name}' .*failed to examine itself"):
+                PluginHost([plugin_point(name, agno_rt_examine=examine)]).examine(name, {})
+
+
+def raises_os_error(settings: Any) -> Any:
+    """Fail."""
+    raise OSError("no disk")
+
+
 class TestObservers:
     """Observers of plugins."""
 
@@ -437,9 +493,11 @@ def test_what_ships_comes_through_the_same_door() -> None:
         assert info.error is None
         assert info.distribution == "agno-rt"
         assert info.version
-    assert infos["memory"].offers == (
-        Offer("memory", "memory", "memory", infos["memory"].offers[0].factory, infos["memory"].offers[0].help),
-    )
+    assert [(offer.kind, offer.name) for offer in infos["memory"].offers] == [
+        ("context", "past-sessions"),
+        ("memory", "memory"),
+        ("knowledge", "memory"),
+    ]
     assert all(offer.help for info in infos.values() for offer in info.offers)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agno_rt import Agent, Runtime
+from agno_rt import Agent, MemoryPolicy, Runtime
 from agno_rt.config import Config, ConfigWarning, RuntimeConfig
 from agno_rt.errors import ConfigError, NotFound, UsageError
 from agno_rt.plugins import PluginHost
@@ -46,7 +46,7 @@ def test_nothing_named_and_nothing_here(folder: Path) -> None:
 
     assert list(project.agents) == ["assistant", "librarian"]
     assert project.agent("assistant").model == "llamacpp:smollm2"
-    assert project.agent("librarian").tools
+    assert project.agent("librarian").memory == MemoryPolicy(context=("files:documents:.",))
     assert project.agents.keys() == shipped_project().agents.keys()
     assert str(folder) not in project.source
 
@@ -250,8 +250,8 @@ class TestTables:
 
     def test_a_wrong_memory_is_told_before_the_runtime_opens(self) -> None:
         """A project with an invalid memory URL makes no runtime."""
-        with pytest.raises(NotFound, match="memory: unknown memory URL scheme 'postgres'"):
-            Project("here", {}, Config(runtime=RuntimeConfig(memory="postgres://x"))).runtime()
+        with pytest.raises(NotFound, match="memory: unknown memory URL scheme 'bolt'"):
+            Project("here", {}, Config(runtime=RuntimeConfig(memory="bolt://x"))).runtime()
 
 
 def test_a_module_that_grows_while_it_is_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

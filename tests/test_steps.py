@@ -113,14 +113,11 @@ async def test_finds_an_approval() -> None:
 
 
 async def test_says_which_runs_are_stopped() -> None:
-    """A running run without a live process counts as stopped."""
+    """A running run without a live process counts as stopped; without leases, a process elsewhere counts as alive."""
     async with Runtime() as rt:
-        run = RunRecord("r", "a", "running")
-        found = [
-            rt.is_stopped(run),
-            rt.is_stopped(attrs.evolve(run, owner="another-host/1/2/3")),
-            rt.is_stopped(attrs.evolve(run, status="paused")),
-            rt.is_stopped(attrs.evolve(run, status="completed")),
-        ]
+        run = RunRecord("unowned", "a", "running")
+        elsewhere = attrs.evolve(run, id="elsewhere", owner="another-host/1/2/3")
+        others = [attrs.evolve(run, id=status, status=status) for status in ("paused", "completed")]
+        found = await rt.find_stopped([run, elsewhere, *others])
 
-    assert found == [True, False, False, False]
+    assert found == {"unowned"}

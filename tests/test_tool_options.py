@@ -63,6 +63,9 @@ def test_options_become_fields() -> None:
     made = tool(sync, approve=True, expires=60, idempotent=True)
     assert (made.approve, made.expires, made.idempotent, made.external) == (True, 60, True, False)
     assert tool(sync, external=True).external
+    made = tool(sync, read_only=False, destructive=True)
+    assert (made.read_only, made.destructive, tool(sync).read_only, tool(sync).destructive) == (False, True, None, None)
+    assert tool(sync, read_only=True, inline=True).plain
 
 
 def test_every_option_is_documented() -> None:
@@ -135,6 +138,8 @@ def test_a_tool_that_may_pause_says_so() -> None:
         (sync, {"approve": "yes"}, "'sync': approve is 'yes'"),
         (sync, {"external": 1}, "'sync': external is 1"),
         (sync, {"idempotent": None}, "'sync': idempotent is None"),
+        (sync, {"read_only": "yes"}, "'sync': read_only is 'yes'"),
+        (sync, {"read_only": True, "destructive": True}, "'sync' is both read_only and destructive"),
         (sync, {"expires": 1}, "'sync' has expires, but asks nobody"),
         (sync, {"approve": True, "expires": 0}, "'sync': expires is 0"),
         (sync, {"approve": True, "expires": True}, "'sync': expires is True"),

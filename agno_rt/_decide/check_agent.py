@@ -14,7 +14,7 @@ from agno_rt.errors import UsageError
 from agno_rt.failures import repr_of
 from agno_rt.instructions import Template
 from agno_rt.limits import Limits
-from agno_rt.memory import MemoryPolicy, Summary, UserMemory
+from agno_rt.memory import LargeResults, MemoryPolicy, Summary, UserMemory
 from agno_rt.models import ModelSettings
 from agno_rt.names import check_name
 from agno_rt.runnable import Runnable
@@ -40,6 +40,13 @@ def check_runnable(runnable: Runnable) -> None:
         hint = f"Write `async def conduct(self, flow, input)` in the class {type(runnable).__name__}."
         raise UsageError(problem, hint=hint)
     _check_fields("", runnable, _RUNNABLE)
+    memory: Any = runnable.memory
+    # Compared by type: isinstance with a Mapping would be two calls for each run of a team.
+    fields = {"context": memory.context, "results": memory.results} if type(memory) is MemoryPolicy else memory
+    if fields.get("context") or fields.get("results"):
+        field = "context" if fields.get("context") else "results"
+        hint = f"Give {field} to the agents within: memory=MemoryPolicy({field}=...)."
+        raise UsageError(f"the memory policy of a {runnable.kind} has {field}, and asks no model", hint=hint)
 
 
 def check_own_name(runnable: Runnable) -> None:
@@ -60,6 +67,8 @@ def check_values(memory: MemoryPolicy, settings: ModelSettings, limits: Limits |
         _check_fields("memory.summary.", memory.summary, _SUMMARY)
     if memory.facts is not None:
         _check_fields("memory.facts.", memory.facts, _FACTS)
+    if memory.results is not None:
+        _check_field("memory.results", memory.results, _RESULTS)
 
 
 def check_limits(limits: object) -> None:
@@ -132,6 +141,7 @@ _MEMORY: Mapping[str, _Rule] = {
     "facts": (_or_none(_kind(UserMemory)), "a UserMemory", "Write facts=UserMemory(), or leave it out."),
     "journal": (_kind(bool), "True or False", "Write journal=True to store each step of a run."),
 }
+_RESULTS: _Rule = _kind(LargeResults), "LargeResults", "Write results=LargeResults(), or leave it out."
 _SUMMARY: Mapping[str, _Rule] = {
     "prompt": (_kind(str), "text", "Write the model's task as text, or leave it out."),
 }

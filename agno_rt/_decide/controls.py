@@ -18,9 +18,11 @@ from agno_rt.run_store import Resume, Signal
 __all__ = [
     "MESSAGE",
     "STOP",
+    "TAKEOVER",
     "SentMessages",
     "StopAt",
     "StopWish",
+    "TakeoverWish",
     "When",
     "check_signal_name",
     "check_stop",
@@ -38,7 +40,8 @@ StopAt: TypeAlias = Literal["model", "tools", "now"]
 _RESERVED = "agno_rt."
 MESSAGE = f"{_RESERVED}message"
 STOP = f"{_RESERVED}stop"
-"""The names of the signals that are messages, and wishes to stop."""
+TAKEOVER = f"{_RESERVED}takeover"
+"""The names of the signals that are messages, wishes to stop, and wishes to give a session up."""
 
 
 class SentMessages(msgspec.Struct):
@@ -55,14 +58,23 @@ class StopWish(msgspec.Struct):
     grace: float | None = None
 
 
-_TYPES: dict[str, Any] = {MESSAGE: SentMessages, STOP: StopWish}
+class TakeoverWish(msgspec.Struct):
+    """The wish to stop for the run `by` on the same session, in another process; see `Takeover`."""
+
+    by: str
+    keeps: bool
 
 
-def read_control(signal: Signal) -> SentMessages | StopWish | None:
+_TYPES: dict[str, Any] = {MESSAGE: SentMessages, STOP: StopWish, TAKEOVER: TakeoverWish}
+
+
+def read_control(signal: Signal) -> SentMessages | StopWish | TakeoverWish | None:
     """Return the content of a signal; None for a user's signal, and for a damaged one, which nobody can act on."""
     kind = _TYPES.get(signal.name)
     try:
-        found: SentMessages | StopWish | None = None if kind is None else msgspec.json.decode(signal.value, type=kind)
+        found: SentMessages | StopWish | TakeoverWish | None = (
+            None if kind is None else msgspec.json.decode(signal.value, type=kind)
+        )
     except (msgspec.MsgspecError, UnicodeError):
         return None
     return found

@@ -11,7 +11,7 @@ from agno_rt.failures import must_pass, named
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import Message
 
-__all__ = ["MEDIA_TOKENS", "Bounds", "estimate_tokens", "text_tokens", "window"]
+__all__ = ["MEDIA_TOKENS", "Bounds", "estimate_tokens", "start_by_tokens", "text_tokens", "window"]
 
 MEDIA_TOKENS = 1_000
 """The assumed cost of an image, audio, video or file. Providers differ widely, so this is only a guess."""
@@ -57,7 +57,16 @@ class Bounds(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, policy: MemoryPolicy) -> Bounds:
         """Return the bounds of a policy."""
-        return cls(policy.messages, policy.runs, policy.tokens, policy.count or estimate_tokens)
+        count, results = policy.count or estimate_tokens, policy.results
+        if results is not None:
+            from agno_rt._decide.large_results import shorten  # few agents have such a bound
+
+            whole = count
+
+            def count(message: Message) -> int:
+                return whole(shorten(message, results) or message)
+
+        return cls(policy.messages, policy.runs, policy.tokens, count)
 
     def scaled(self, share: float) -> Bounds:
         """Return these bounds times `share`, rounded down."""
@@ -74,7 +83,7 @@ class Bounds(msgspec.Struct, frozen=True):
         start = max(
             0 if self.messages is None else len(messages) - self.messages,
             _start_by_runs(messages, self.runs),
-            _start_by_tokens(messages, self.tokens, self.count),
+            start_by_tokens(messages, self.tokens, self.count),
         )
         return _find_start(messages, start) if start > 0 else 0
 
@@ -92,7 +101,8 @@ def _start_by_runs(messages: Sequence[Message], runs: int | None) -> int:
     return 0 if runs else len(messages)
 
 
-def _start_by_tokens(messages: Sequence[Message], tokens: int | None, count: Callable[[Message], int]) -> int:
+def start_by_tokens(messages: Sequence[Message], tokens: int | None, count: Callable[[Message], int]) -> int:
+    """Return the index from which the messages have at most `tokens` tokens. Raises `UsageError` if `count` fails."""
     if tokens is None:
         return 0
     left = tokens

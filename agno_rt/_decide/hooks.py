@@ -20,6 +20,7 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
     after_model: tuple[Hook, ...] = ()
     before_tool: tuple[Hook, ...] = ()
     after_tool: tuple[Hook | Guard, ...] = ()
+    review_call: tuple[Hook, ...] = ()
     racing: tuple[Guard, ...] = ()
     holds: bool = False
 
@@ -45,6 +46,7 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
             after_tool=tuple(
                 hook for hook in hooks[::-1] if hook in tool_guards or hook in _select_overriding(others, "after_tool")
             ),
+            review_call=_select_overriding(others, "review_call"),
             racing=tuple(guard for guard in input_guards if guard.race),
             holds=bool(output_guards) or any(hook.holds for hook in others),
         )

@@ -7,12 +7,12 @@ where the run stopped, without asking a model or calling a tool again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-from agno_rt._decide.turns import Turns
+from agno_rt._decide.turns import Turns, View
 from agno_rt.errors import BackendError
 from agno_rt.messages import Content, Message, Native, ToolCall, Usage
 from agno_rt.models import FinishReason, ModelResponse
@@ -29,11 +29,13 @@ __all__ = [
     "Paused",
     "Received",
     "Replay",
+    "Reviewed",
     "Started",
     "StepBegun",
     "StepEnded",
     "StoredError",
     "describe_entry",
+    "encode_entries",
     "encode_entry",
     "read_entry",
     "steps_again",
@@ -55,7 +57,8 @@ class Begun(Body):
 
     `total` (of messages), `version` and `state` are the session's when the run began, `code_version` the workflow's.
     `generation` counts the earlier journals of a workflow begun again, and `usage` is the usage in these journals.
-    `forked` counts the first entries, taken from a run with another input; 0 for a new run.
+    `forked` counts the first entries, taken from a run with another input; 0 for a new run. `notes` is the text of
+    context providers just before the input. `todos` is the session's todo list then, if the agent has one.
     """
 
     input: tuple[Message, ...]
@@ -68,10 +71,15 @@ class Begun(Body):
     generation: int = 0
     usage: Usage | None = None
     forked: int = 0
+    notes: str = ""
+    todos: msgspec.Raw = NO_STATE
 
 
 class Answered(Body):
-    """A response of the model; `own` is its usage, and `usage` the run's so far, with this response."""
+    """A response of the model; `own` is its usage, and `usage` the run's so far, with this response.
+
+    `compacted` has the summary and the cut of a compaction before the request.
+    """
 
     turn: int
     content: str
@@ -84,12 +92,29 @@ class Answered(Body):
     native: Native | None = None
     request_id: str = ""
     raw_finish_reason: str = ""
+    compacted: tuple[str, int] | None = None
 
 
 class Checked(Body):
     """The verdict of the output's check: the reason for a refusal, or `None`."""
 
     reason: str | None
+
+
+class Reviewed(Body):
+    """A review of a call that would ask a person: `approved` in the person's place, `by` whom and why, or not.
+
+    `grant` is the id of a standing approval. `key` has the digest of the tool's definition, and the arguments.
+    """
+
+    turn: int
+    call: str
+    approved: bool
+    by: str
+    reason: str = ""
+    grant: str = ""
+    key: str = ""
+    usage: Usage | None = None
 
 
 class Started(Body):
@@ -143,13 +168,15 @@ class Ended(Body):
     The status `continued` ends a journal with a successor in the same run.
 
     `output` is the answer of a workflow, as JSON. `again` has the paths of the steps whose failures ended the workflow:
-    a resumed run takes these steps again.
+    a resumed run takes these steps again. `calls` are the tool calls, by turn and id, that a stop has cut off: they are
+    made again, too.
     """
 
     status: str
     error: str | None = None
     output: msgspec.Raw = NO_STATE
     again: tuple[str, ...] = ()
+    calls: tuple[tuple[int, str], ...] = ()
 
 
 class StepBegun(Body):
@@ -195,6 +222,7 @@ _BODIES: dict[EntryKind, type[Body]] = {
     "begun": Begun,
     "answered": Answered,
     "checked": Checked,
+    "reviewed": Reviewed,
     "started": Started,
     "called": Called,
     "paused": Paused,
@@ -204,12 +232,23 @@ _BODIES: dict[EntryKind, type[Body]] = {
     "step_ended": StepEnded,
 }
 _KINDS: dict[type[Body], EntryKind] = {body: kind for kind, body in _BODIES.items()}
+_encode = msgspec.json.Encoder().encode
 
 
 def encode_entry(seq: int, body: Body, at: float) -> Entry:
     """Return the body as entry number `seq`, written at the time `at`."""
     body.at = at
-    return Entry(seq, _KINDS[type(body)], msgspec.json.encode(body))
+    return Entry(seq, _KINDS[type(body)], _encode(body))
+
+
+def encode_entries(seq: int, bodies: Iterable[Body], at: float) -> list[Entry]:
+    """Return the bodies as entries from number `seq` on, written at the time `at`."""
+    entries = []
+    for body in bodies:
+        body.at = at
+        entries.append(Entry(seq, _KINDS[body.__class__], _encode(body)))
+        seq += 1
+    return entries
 
 
 def read_entry(entry: Entry, run: str) -> Any:
@@ -230,7 +269,8 @@ def steps_again(entry: Entry, run: str) -> Sequence[str]:
 
 
 class Replay(msgspec.Struct, eq=False):
-    """A journal, read. `results`, `started` and `waited` hold the calls by turn and call id: a model may repeat an id.
+    """A journal, read. `results`, `started`, `waited` and `reviewed` hold the calls by turn and call id: a model may
+    repeat an id.
 
     `waited` has the calls that waited for runs within at the last pause: they are not `started`, but made again.
     """
@@ -242,6 +282,7 @@ class Replay(msgspec.Struct, eq=False):
     results: dict[tuple[int, str], Called] = {}
     started: set[tuple[int, str]] = set()
     waited: set[tuple[int, str]] = set()
+    reviewed: dict[tuple[int, str], Reviewed] = {}
 
     @classmethod
     def of(cls, run: str, entries: Sequence[Entry]) -> Replay:
@@ -250,13 +291,15 @@ class Replay(msgspec.Struct, eq=False):
         if not bodies or not isinstance(bodies[0], Begun):
             hint = "The run was stopped before its first step was stored: start a new one."
             raise BackendError(f"the journal of run {run!r} has no beginning", hint=hint)
-        replay = cls(run, bodies[0], bodies[1:], len(entries), {}, set(), set())
+        replay = cls(run, bodies[0], bodies[1:], len(entries), {}, set(), set(), {})
         for body in bodies:
             if isinstance(body, Called):
                 replay.results[body.turn, body.call] = body
+            elif isinstance(body, Reviewed):
+                replay.reviewed[body.turn, body.call] = body
             elif isinstance(body, Started):
                 replay.started.add((body.turn, body.call))
-            elif isinstance(body, Paused):
+            elif isinstance(body, Paused | Ended):
                 replay.waited = set(body.calls)
                 replay.started -= replay.waited
         return replay
@@ -275,8 +318,18 @@ class Replay(msgspec.Struct, eq=False):
 
     @property
     def calls(self) -> int:
-        """The number of calls that the model asked for."""
-        return sum(len(each.tool_calls) for each in self.steps if isinstance(each, Answered))
+        """The number of calls that the model asked for, with the calls within those that have ended.
+
+        A call that has not ended is made again, and counts the calls within again.
+        """
+        asked = {(each.turn, call.id) for each in self.steps if isinstance(each, Answered) for call in each.tool_calls}
+        ended = asked & self.results.keys()
+        # The id of a call within is that of the call around, a dot, and a number.
+        within = sum(
+            any((turn, call[:at]) in ended for at, letter in enumerate(call) if letter == ".")
+            for turn, call in self.results.keys() - asked
+        )
+        return sum(len(each.tool_calls) for each in self.steps if isinstance(each, Answered)) + within
 
     def into(self, turns: Turns) -> None:
         """Bring the turns, which have begun, to the point where the run stopped. Raises the errors of `Turns`."""
@@ -284,6 +337,8 @@ class Replay(msgspec.Struct, eq=False):
         for step in self.steps:
             match step:
                 case Answered():
+                    if step.compacted is not None:
+                        _compact_again(turns, self.begun, step.compacted)
                     turns.ask()
                     response = ModelResponse(
                         step.content, step.tool_calls, step.reasoning, step.own, step.finish_reason, step.native
@@ -293,6 +348,8 @@ class Replay(msgspec.Struct, eq=False):
                 case Called():
                     turns.usage = step.usage
                     self._finish(turns)
+                case Reviewed() if step.usage is not None:
+                    turns.usage = step.usage
                 case Received() if step.to is None:
                     turns.received(step.messages)
                 case Checked() if turns.state == "checking":
@@ -314,6 +371,14 @@ class Replay(msgspec.Struct, eq=False):
             )
 
 
+def _compact_again(turns: Turns, begun: Begun, compacted: tuple[str, int]) -> None:
+    from agno_rt._decide.compaction import compact  # few stored runs are compacted
+
+    if turns.view is None:  # the agent had a summary when the run began, and has none now
+        turns.view = View(bool(begun.notes), len(begun.input))
+    compact(turns, *compacted)
+
+
 def describe_entry(each: Entry, run: str = "") -> str:
     """Describe an entry in one line, for people."""
     body = read_entry(each, run)
@@ -324,8 +389,8 @@ def describe_entry(each: Entry, run: str = "") -> str:
         case Answered():
             calls = ", ".join(f"{call.name}({call.arguments})" for call in body.tool_calls)
             line = f"turn {body.turn}: {f'the model called {calls}' if calls else body.content}"
-        case Checked():
-            line = "the answer passed its check" if body.reason is None else f"the answer was refused: {body.reason}"
+        case Checked() | Reviewed():
+            line = _describe_verdict(body)
         case Started():
             line = f"turn {body.turn}: call {body.call} began"
         case Called():
@@ -343,6 +408,14 @@ def describe_entry(each: Entry, run: str = "") -> str:
         case _:
             line = _describe_run_end(body)
     return line
+
+
+def _describe_verdict(body: Checked | Reviewed) -> str:
+    if isinstance(body, Checked):
+        return "the answer passed its check" if body.reason is None else f"the answer was refused: {body.reason}"
+    said = f"{'approved' if body.approved else 'left to a person'} by {body.by}"
+    why = " ".join(filter(None, (body.grant, body.reason)))
+    return f"turn {body.turn}: call {body.call} was {said}{f': {why}' if why else ''}"
 
 
 def _describe_run_end(body: Ended) -> str:

@@ -36,12 +36,20 @@ class KeptSummary(msgspec.Struct):
     covers: int
 
 
+NO_NOTE = msgspec.Raw(b"")
+
+
 class Kept(msgspec.Struct, omit_defaults=True):
-    """The data of a session beside the messages."""
+    """The data of a session beside the messages.
+
+    `note` is a program's own: runs hand it on as it is. `todos` is the todo list of `_decide.todos`.
+    """
 
     format: int
     state: KeptState | None = None
     summary: KeptSummary | None = None
+    note: msgspec.Raw = NO_NOTE
+    todos: msgspec.Raw = NO_NOTE
 
 
 def read_kept(data: bytes, session: str) -> Kept:
@@ -62,8 +70,9 @@ def read_kept(data: bytes, session: str) -> Kept:
 
 
 def write_kept(kept: Kept) -> bytes:
-    """Encode the data of a session; empty without a state and a summary."""
-    return b"" if kept.state is None and kept.summary is None else msgspec.json.encode(kept)
+    """Encode the data of a session; empty without any of them."""
+    is_empty = kept.state is None and kept.summary is None and kept.note is kept.todos is NO_NOTE
+    return b"" if is_empty else msgspec.json.encode(kept)
 
 
 def new_state(asked: SessionState) -> Any:

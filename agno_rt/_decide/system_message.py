@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from agno_rt._decide.history import text_tokens
 from agno_rt.memory import Fact
 
-__all__ = ["choose_facts", "preamble"]
+__all__ = ["choose_facts", "preamble", "replace_summary", "summary_of"]
 
 FACTS = """\
 ## What is known about the user
@@ -33,6 +33,23 @@ def preamble(instructions: str, facts: Sequence[Fact] = (), summary: str = "") -
     if summary:
         parts.append(f"{SUMMARY}\n\n{summary}")
     return "\n\n".join(parts)
+
+
+def replace_summary(text: str, summary: str) -> str:
+    """Return the text of a system message with another summary; without a summary for an empty one."""
+    before, _, _ = _split_summary(text)
+    return preamble(before, (), summary)
+
+
+def summary_of(text: str) -> str:
+    """Return the summary in the text of a system message, or an empty text."""
+    return _split_summary(text)[2]
+
+
+def _split_summary(text: str) -> tuple[str, str, str]:
+    at = text.rfind(SUMMARY)
+    # The heading stands at the beginning of a paragraph, and the instructions before end with an empty line.
+    return (text, "", "") if at < 0 else (text[:at].removesuffix("\n\n"), SUMMARY, text[at + len(SUMMARY) :].strip())
 
 
 def choose_facts(facts: Iterable[Fact], tokens: int) -> list[Fact]:

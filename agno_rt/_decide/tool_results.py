@@ -24,11 +24,22 @@ Told: TypeAlias = tuple[Literal["completed", "failed"], Content]
 
 
 class ToolPaused(Exception):
-    """Raised for a call that returned the result of a paused run within: the call waits, and is made again."""
+    """Raised for a call that returned the result of a paused run within: the call waits, and is made again.
+
+    `calls` has the ids of calls within the call that wait, too.
+    """
 
     def __init__(self, approvals: Sequence[Any]) -> None:
         super().__init__("the call waits for a run within")
         self.approvals = tuple(approvals)
+        self.calls: tuple[str, ...] = ()
+
+
+class ToolStopped(ToolPaused):
+    """Raised for a call in which a run within stopped together with the run around: the call is made again."""
+
+    def __init__(self) -> None:
+        super().__init__(())
 
 
 def content_of(value: Any) -> Content:

@@ -19,7 +19,7 @@ from agno_rt.models import NO_USAGE, FinishReason, ModelResponse
 if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
 
-__all__ = ["TRANSITIONS", "State", "Turns"]
+__all__ = ["TRANSITIONS", "State", "Turns", "View"]
 
 State = Literal["asking", "calling", "checking", "paused", "completed"]
 Step = Literal["calls", "answer", "unchecked", "unfit", "results", "pause", "passed", "refused", "message"]
@@ -41,8 +41,38 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
 
 _HALF = ("calling", "paused")
 """The states with calls in the last message, and without their results."""
+_NONE_REFUSED = 0, ""
+"""No answer refused yet: their number, and the reason for the last. In one field, as few runs refuse any."""
 _NONE_YET: Any = ()
 """Stands for the messages until `begin` sets them: an empty list for each `Turns` would be thrown away."""
+
+
+class View(msgspec.Struct, eq=False):
+    """The difference between a run's messages and those that the model sees.
+
+    `notes` is set for a message of context providers just before the input, `pinned` is the number of input messages.
+    `earlier` has the own messages after the input that a summary has replaced. `replaced` is set after the first
+    compaction of the run; `fresh` has the summary and the cut of the last one, until the journal has them. `whole` has
+    the messages with large results, by the identity of their previews.
+    """
+
+    notes: bool = False
+    pinned: int = 1
+    earlier: list[Message] = []
+    replaced: bool = False
+    whole: dict[int, Message] = {}
+    fresh: tuple[str, int] | None = None
+
+    def restore(self, messages: list[Message]) -> list[Message]:
+        """Return the run's own messages as they were, from those that the model sees."""
+        if self.earlier:
+            messages = [*messages[: self.pinned], *self.earlier, *messages[self.pinned :]]
+        return [self.whole.get(id(message), message) for message in messages] if self.whole else messages
+
+    def take_fresh(self) -> tuple[str, int] | None:
+        """Return the last compaction if the journal does not have it yet."""
+        fresh, self.fresh = self.fresh, None
+        return fresh
 
 
 class Turns(msgspec.Struct, eq=False, gc=False):
@@ -51,6 +81,8 @@ class Turns(msgspec.Struct, eq=False, gc=False):
     `begin` sets the conversation. In state `asking` the driver calls `ask`, asks the model, and hands the response to
     `answered`. In `calling` the driver makes `calls` and hands their messages to `called`. In `checking` the driver
     checks `output` and hands the reason for a refusal, or `None`, to `checked`. In `completed` and `paused` it stops.
+
+    `view` is set if the model sees other messages than these.
 
     `gc=False` is safe, because no value in the fields leads back to the `Turns`, and saves time in each run.
     """
@@ -67,8 +99,8 @@ class Turns(msgspec.Struct, eq=False, gc=False):
     reasoning: str = ""
     output: Any = None
     finish_reason: FinishReason = "stop"
-    unfit: int = 0
-    reason: str = ""
+    refused: tuple[int, str] = _NONE_REFUSED
+    view: View | None = None
 
     def begin(self, before: list[Message], own: Sequence[Message]) -> None:
         """Set the conversation: the messages before, and this run's input. `before` is taken over, not copied."""
@@ -79,7 +111,8 @@ class Turns(msgspec.Struct, eq=False, gc=False):
     def ask(self) -> None:
         """Begin a turn. Raises `LimitExceeded` if the run has no turn left."""
         if self.turn >= self.max_turns:
-            unfit = f" Its last answer did not fit: {self.reason}" if self.reason else ""
+            _, reason = self.refused
+            unfit = f" Its last answer did not fit: {reason}" if reason else ""
             raise LimitExceeded(
                 f"the run took all of its {self.max_turns} turns without an answer",
                 limit="turns",
@@ -154,6 +187,8 @@ class Turns(msgspec.Struct, eq=False, gc=False):
     def own_messages(self) -> tuple[Message, ...]:
         """Return this run's messages, except calls without a result: providers refuse a history with such calls."""
         messages = self.messages[self.own :] if self.own else self.messages
+        if self.view is not None:
+            messages = self.view.restore(messages)
         return tuple(messages[:-1] if self.state in _HALF and messages[-1].tool_calls else messages)
 
     def _step(self, step: Step) -> None:
@@ -178,11 +213,11 @@ class Turns(msgspec.Struct, eq=False, gc=False):
     def _correct(self, reason: str, step: Step, exc: Exception | None = None) -> None:
         """Tell the model why its answer is refused. Raises `OutputError` if no attempt is left."""
         assert self.form is not None
-        self.unfit += 1
-        self.reason = reason
+        unfit = self.refused[0] + 1
+        self.refused = unfit, reason
         cut = self.finish_reason == "length"
-        if self.unfit >= self.form.attempts:
-            attempts = "1 attempt" if self.unfit == 1 else f"{self.unfit} attempts"
+        if unfit >= self.form.attempts:
+            attempts = "1 attempt" if unfit == 1 else f"{unfit} attempts"
             raise OutputError(
                 f"the model's answer does not fit the output type: {reason}",
                 hint=f"The model had {attempts}; see .result.messages."

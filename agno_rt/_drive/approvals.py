@@ -65,7 +65,17 @@ async def require_approval(job: Job, tool: Tool, call: ToolCall) -> Approval | T
             reason = await _ask_predicate(job, tool, tool.predicate, call, arguments)
         except ToolArgumentError as exc:
             return "failed", text_of(exc)
-    return None if reason is None else _make_approval(job, tool, call, reason)
+    return None if reason is None else await _ask_or_review(job, tool, call, reason)
+
+
+async def _ask_or_review(job: Job, tool: Tool, call: ToolCall, reason: str) -> Approval | None:
+    """Return the Approval, or None if a review or a standing approval takes the person's place."""
+    approval = _make_approval(job, tool, call, reason)
+    if approval.kind != "approval" or not tool.standing:
+        return approval
+    from agno_rt.approvers._review import review_call  # few calls ask a person
+
+    return await review_call(job, tool, call, approval)
 
 
 def _make_approval(job: Job, tool: Tool, call: ToolCall, reason: str) -> Approval:

@@ -72,14 +72,25 @@ async def ask_in_turn(job: Job, request: ModelRequest, *, aside: bool = False) -
         emitter.post(
             ModelEnded(job.run_id, name, turn, "completed", response.usage, None, reason, response.request_id, raw)
         )
-        if not aside and (emitter.cached or response.usage.cached_tokens or response.usage.cache_write_tokens):
-            _note_cache(job, emitter, name, turn, response.usage)
+        usage = response.usage
+        first = emitter.cached < 0 and job.session is not None
+        if not aside and (emitter.cached > 0 or usage.cached_tokens or usage.cache_write_tokens or first):
+            _note_cache(job, emitter, name, turn, usage)
     return response
 
 
 def _note_cache(job: Job, emitter: Emitter, model: str, turn: int, usage: Usage) -> None:
-    """Note what the provider has cached of the request, and tell if it had much less than before."""
+    """Note what the provider has cached of the request, and tell if it had much less than before.
+
+    The run's first request follows the last request of the session's run before it, by the same agent and model.
+    """
     before, emitter.cached = emitter.cached, usage.cached_tokens + usage.cache_write_tokens
+    session = job.session
+    if session is not None:
+        last = session.cached
+        if before < 0 and last is not None and (last[0], last[1]) == (job.agent, model):
+            before = last[2]
+        session.cached = (job.agent, model, emitter.cached)
     if has_missed(before, usage.cached_tokens):
         emitter.post(CacheMissed(job.run_id, model, turn, before, usage.cached_tokens))
 

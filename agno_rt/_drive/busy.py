@@ -1,28 +1,40 @@
 """Runs on a session in use: a new run waits, is refused, or stops the runs before, by the choice of the caller.
 
 A stopped run raises at the next safe point, or at once if the run is within a scope of its own. Then the run stores the
-finished steps, or nothing, and gives the session up. Knows the runs of one runtime alone.
+finished steps, or nothing, and gives the session up. Runs of other processes are asked by signals, if they are stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, get_args
 
+import msgspec
 import trio
 
+from agno_rt._decide.controls import TAKEOVER, TakeoverWish
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.ask_model import wait_for_place
 from agno_rt._drive.conversation import Opening, store_conversation
 from agno_rt._drive.inbox import Takeover, check_takeover, open_inbox, takeover_error
 from agno_rt._drive.job import Asked, AskedBusy, Busy, Job
+from agno_rt._drive.nesting import session_patience
 from agno_rt._drive.scopes import ended_as
 from agno_rt._drive.session_access import Crowd, SessionAccess
-from agno_rt.errors import AgnoError, RunInterrupted, SessionBusy, UsageError
+from agno_rt.errors import AgnoError, NotFound, RunInterrupted, SessionBusy, UsageError
 from agno_rt.failures import add_note, must_pass, named, text_of
-from agno_rt.run_store import Resume
+from agno_rt.run_store import Resume, RunConflict, RunStore, SignalStore
 
-__all__ = ["converse_in_scope", "keep_finished", "make_asked", "refuse_if_busy", "take_session"]
+__all__ = [
+    "converse_in_scope",
+    "keep_finished",
+    "make_asked",
+    "refuse_if_busy",
+    "stop_for_other",
+    "take_session",
+    "take_shared",
+]
 
 STORE_SECONDS = 5.0
 """Seconds to store the finished steps of a stopped run."""
@@ -60,7 +72,7 @@ async def take_session(job: Job[Any], access: SessionAccess, seconds: float | No
     for other in _find_others(access) if policy in ("interrupt", "rollback") else ():
         # A stranger's run stops nothing, and is refused when reading the session.
         if other.asked.user == job.asked.user:
-            _stop(other, access, Takeover(job.run_id, policy == "interrupt"))
+            stop_for_other(other, access, Takeover(job.run_id, policy == "interrupt"))
     if access.lock.try_acquire():
         return
     waiting = _open_crowd(access).waiting
@@ -74,6 +86,42 @@ async def take_session(job: Job[Any], access: SessionAccess, seconds: float | No
     except BaseException:
         access.lock.release()
         raise
+
+
+async def take_shared(job: Job[Any], access: SessionAccess) -> None:
+    """Take the session's place among the processes, for a run that holds the place in this one.
+
+    Raises `SessionBusy` for a run that must not wait, `DeadlineExceeded` as `SharedLock.acquire`.
+    """
+    assert access.shared is not None, "the backend locks sessions"
+    policy, seconds = _policy_of(job), session_patience(job)
+    if policy == "enqueue" or await access.shared.try_acquire():
+        if not access.shared.is_held:
+            await access.shared.acquire(seconds)
+        return
+    others = await _find_elsewhere(job, access)
+    if policy == "reject":
+        run = next(iter(others), None)
+        by = "a run of another process" if run is None else f"run {run!r} of another process"
+        hint = "Try again when that run is over; or give busy='enqueue' to wait, or busy='interrupt' to stop that run."
+        raise SessionBusy(f"session {access.id!r} is in use by {by}", session=access.id, run=run, hint=hint)
+    wish = msgspec.json.encode(TakeoverWish(job.run_id, policy == "interrupt"))
+    for run in others:
+        with suppress(NotFound, RunConflict):  # the run has ended meanwhile
+            if isinstance(access.memory, SignalStore):
+                await access.memory.send_signal(run, TAKEOVER, wish)
+            elif isinstance(access.memory, RunStore):
+                await access.memory.cancel_run(run)
+    await access.shared.acquire(seconds)
+
+
+async def _find_elsewhere(job: Job[Any], access: SessionAccess) -> list[str]:
+    """Return the ids of the stored runs under way on the session. A stranger's run is left out."""
+    if not isinstance(access.memory, RunStore):
+        return []
+    # Runs of this process that come later are not stored before they have the session.
+    found = await access.memory.runs(session=access.id, status="running")
+    return [each.id for each in found if each.user == job.asked.user and each.id != job.run_id]
 
 
 async def converse_in_scope(
@@ -131,7 +179,7 @@ def _open_crowd(access: SessionAccess) -> Crowd:
     return access.crowd
 
 
-def _stop(job: Job[Any], access: SessionAccess, takeover: Takeover) -> None:
+def stop_for_other(job: Job[Any], access: SessionAccess, takeover: Takeover) -> None:
     """Ask a run to stop. Of two requests the first counts, but a rollback overrules an interruption not yet begun."""
     inbox = open_inbox(job)
     known = inbox.takeover

@@ -18,7 +18,7 @@ from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, Blocked, HookError
 from agno_rt.events import GuardTripped
 from agno_rt.failures import leaves, must_pass, named
-from agno_rt.hooks import Guard, Verdict
+from agno_rt.hooks import CallReview, Guard, Review, Verdict
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
 
@@ -31,6 +31,7 @@ __all__ = [
     "before_tool",
     "guard_messages",
     "race_guards",
+    "review_call",
 ]
 
 
@@ -90,6 +91,16 @@ async def before_tool(job: Job, hooks: Hooks, call: ToolCall) -> ToolCall | str:
             return changed
         call = call if changed is None else changed
     return call
+
+
+async def review_call(job: Job, hooks: Hooks, asked: CallReview) -> tuple[str, Review] | None:
+    """Return the first review of a call that is about to ask a person, with the name of the hook."""
+    for hook in hooks.review_call:
+        context = attrs.evolve(job.context(), call=asked.call)
+        review: Review | None = await _call_hook(hook, (Review,), hook.review_call, context, asked)
+        if review is not None:
+            return _name_hook(hook), review
+    return None
 
 
 async def after_tool(job: Job, hooks: Hooks, call: ToolCall, content: str) -> str | None:

@@ -5,10 +5,12 @@ A tool's failure becomes a result for the model, and the run goes on. Knows no m
 
 from __future__ import annotations
 
+import hashlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from types import CoroutineType
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import attrs
 import msgspec
@@ -16,10 +18,10 @@ import trio
 
 from agno_rt._decide.tool_results import Told, ToolPaused, content_of, failure, in_words
 from agno_rt._drive import approvals, call_hooks
-from agno_rt._drive.invoke_tool import Late, call_in_time, invoke_tool
+from agno_rt._drive.invoke_tool import Late, call_in_time, check_stopped, invoke_tool
 from agno_rt._drive.job import Job
 from agno_rt._drive.scopes import ended_as, raise_first
-from agno_rt.errors import suggest
+from agno_rt.errors import LimitExceeded, suggest
 from agno_rt.events import Status, ToolEnded, ToolStarted
 from agno_rt.failures import must_pass, text_of
 from agno_rt.messages import Content, Message, ToolCall
@@ -29,7 +31,7 @@ from agno_rt.tools import ToolArgumentError
 if TYPE_CHECKING:
     from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
-__all__ = ["Result", "call_tools"]
+__all__ = ["Result", "call_found_tools", "call_tools", "call_within"]
 
 Result: TypeAlias = Message | Approval | ToolPaused
 """The outcome of a call: a result for the model, or the reason to wait."""
@@ -63,6 +65,63 @@ async def call_tools(job: Job, calls: Sequence[ToolCall]) -> list[Result]:
             job.inbox.takeover.finished = {at: each for at, each in results.items() if isinstance(each, Message)}
         raise
     return [results[at] for at in range(len(calls))]
+
+
+async def call_found_tools(job: Job, calls: Sequence[ToolCall]) -> list[Result]:
+    """Carry out the calls as `call_tools` does, and each call of `call_tool` as a call of the found tool.
+
+    Hooks, approvals, limits, events and the journal see the found tool's name. The result goes back under the name that
+    the model called, because providers match the two.
+    """
+    index = job.resolved.index
+    assert index is not None
+    try:
+        results = await call_tools(job, [index.find(call) for call in calls])
+    except BaseException:
+        if job.inbox is not None and (takeover := job.inbox.takeover) is not None:
+            takeover.finished = {at: _rename(each, calls[at]) for at, each in takeover.finished.items()}
+        raise
+    return [
+        _rename(each, call) if isinstance(each, Message) else each for each, call in zip(results, calls, strict=True)
+    ]
+
+
+async def call_within(job: Job, outer: ToolCall, number: int, asked: tuple[str, str]) -> Told:
+    """Carry out a call of another tool, `asked` by name and arguments, as call `number` within the call `outer`.
+
+    Raises `ToolPaused` if the call waits for a person: the call around waits, too, and is made again.
+    """
+    name, arguments = asked
+    if name == outer.name:
+        return "failed", f"{name} cannot call itself."
+    # The id names the call when the call around is made again, also after a crash.
+    digest = hashlib.sha256(f"{name} {arguments}".encode()).hexdigest()[:8]
+    call = ToolCall(f"{outer.id}.{number}-{digest}", name, arguments)
+    if job.budget is not None:
+        try:
+            job.budget.call(1)
+        except LimitExceeded as exc:
+            return "failed", text_of(exc)
+    settled = await _settle_call(job, call)
+    if isinstance(settled, Approval):
+        raise ToolPaused([settled])
+    if isinstance(settled, Message):
+        assert job.journal is not None, "results of earlier processes are in the journal"
+        assert job.journal.replay is not None
+        assert job.turns is not None
+        told = job.journal.replay.results[job.turns.turn, call.id]
+        return ("completed" if told.status == "completed" else "failed"), told.content
+    statuses: list[Literal["completed", "failed"]] = []
+    try:
+        [message] = await _make_calls(job, (settled,), statuses)
+    except ToolPaused as exc:
+        exc.calls += (call.id,)  # made again as well, although the call has begun
+        raise
+    return statuses[0], message.content
+
+
+def _rename(result: Message, call: ToolCall) -> Message:
+    return result if result.name == call.name else attrs.evolve(result, name=call.name)
 
 
 def _split_steps(job: Job, calls: Sequence[ToolCall]) -> list[list[_Unit]]:
@@ -117,10 +176,13 @@ async def _call_tool(job: Job, call: ToolCall) -> Result:
     if job.journal is not None or job.resolved.hooks is not None:
         [result] = await _call_tools(job, (call,))
         return result
-    if job.emitter is not None:
-        return (await _make_calls(job, (_Asked(call, call),)))[0]
-    # The plain call: no event, hook or journal entry needs the status, and fewer functions are called.
-    _, content = await _run_tool(job, call)
+    try:
+        if job.emitter is not None:
+            return (await _make_calls(job, (_Asked(call, call),)))[0]
+        # The plain call: no event, hook or journal entry needs the status, and fewer functions are called.
+        _, content = await _run_tool(job, call)
+    except ToolPaused:
+        return cast(ToolPaused, sys.exception())  # no variable, which would cost each waiting run some bytes
     return Message("tool", content, (), call.id, call.name)
 
 
@@ -192,7 +254,7 @@ async def _ask_around(job: Job, call: ToolCall) -> Approval | _Asked:
     if isinstance(needed, Approval):
         assert job.turns is not None
         # The id begins with the run's, so that the run can be found by an approval's id alone.
-        return attrs.evolve(needed, id=f"{job.run_id}.{needed.id[:8]}", turn=job.turns.turn)
+        return attrs.evolve(needed, id=f"{job.run_id}.{needed.id[-8:]}", turn=job.turns.turn)
     return _Asked(call, asked, needed)
 
 
@@ -203,8 +265,13 @@ _UNCERTAIN: Told = (
 """The result of a call that an earlier process began and did not finish."""
 
 
-async def _make_calls(job: Job, calls: Sequence[_Asked]) -> list[Message]:
-    """Make the calls between the events of their beginnings and ends, and return their results."""
+async def _make_calls(
+    job: Job, calls: Sequence[_Asked], statuses: list[Literal["completed", "failed"]] | None = None
+) -> list[Message]:
+    """Make the calls between the events of their beginnings and ends, and return their results.
+
+    The `statuses` of the calls are added to the list, if given.
+    """
     emitter = job.emitter
     started: list[ToolCall] = []
     if job.journal is not None:
@@ -223,6 +290,8 @@ async def _make_calls(job: Job, calls: Sequence[_Asked]) -> list[Message]:
         for each, (status, told) in zip(calls, results, strict=True):
             content = told if plain else await _take_result(job, each, (status, told))
             messages.append(Message("tool", content, (), each.call.id, each.call.name))
+            if statuses is not None:
+                statuses.append(status)
             if emitter is not None:
                 started.remove(each.asked)
                 text = content if type(content) is str else in_words(content)
@@ -294,4 +363,5 @@ async def _run_tool(job: Job, call: ToolCall) -> Told:
     except BaseException as exc:
         if must_pass(exc):
             raise
+        check_stopped(job, exc)
         return "failed", failure(call.name, exc)

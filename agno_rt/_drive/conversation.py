@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from agno_rt._decide.history import Bounds, window
+from agno_rt._decide.history import Bounds, text_tokens, window
 from agno_rt._decide.journal import NO_STATE, Begun, Replay
 from agno_rt._decide.session_data import (
     Kept,
@@ -24,23 +24,22 @@ from agno_rt._decide.session_data import (
     write_state,
 )
 from agno_rt._decide.system_message import choose_facts, preamble
-from agno_rt._decide.turns import Turns
+from agno_rt._decide.turns import Turns, View
 from agno_rt._drive import call_hooks
-from agno_rt._drive.ask_model import ask_aside
 from agno_rt._drive.job import Job
 from agno_rt._drive.render_instructions import render_instructions
 from agno_rt._drive.session_access import SessionAccess
 from agno_rt.errors import AgnoError, BackendError, RunCancelled, SessionConflict
+from agno_rt.events import ContextCompacted
 from agno_rt.failures import must_pass, named
 from agno_rt.memory import Fact, FactStore, MemoryPolicy, Session, Summary, foreign_session
 from agno_rt.messages import Message
-from agno_rt.models import ModelRequest
 from agno_rt.run_store import Appending
 
 if TYPE_CHECKING:
     from agno_rt._drive.write_journal import Journal  # stored runs alone need the module
 
-__all__ = ["Opening", "open_conversation", "store_conversation"]
+__all__ = ["Opening", "open_conversation", "reserve_session", "store_conversation"]
 
 FIRST_LOAD = 100
 """Messages to load at first if the policy does not bound their number."""
@@ -79,6 +78,7 @@ async def open_conversation(job: Job, turns: Turns) -> Opening:
         await call_hooks.before_run(job, job.resolved.hooks)
     if type(job.instructions) is not str:
         job.instructions = await render_instructions(job.instructions, job.context())
+    notes = "" if job.resolved.providers is None else await _ask_providers(job)
     facts = () if job.facts is None else await _load_facts(job, job.facts)
     if policy.summary is not None and session is not None and kept is not None:
         summary, history = await _summarise(job, policy.summary, kept, session.total, history)
@@ -86,16 +86,34 @@ async def open_conversation(job: Job, turns: Turns) -> Opening:
     if access is not None and (job.input[1:] or (job.input and job.input[0].role == "system")):
         _move_system_messages(job)
     text = preamble(job.instructions, facts, summary) if facts or summary else job.instructions
-    turns.begin([Message("system", text), *history] if text else list(history), job.input)
+    before = [Message("system", text), *history] if text else list(history)
+    if notes or policy.summary is not None:
+        _begin_view(turns, before, notes, len(job.input))
+    turns.begin(before, job.input)
     if journal is not None:
-        await _store_beginning(job, journal, turns, session, len(history))
+        await _store_beginning(job, journal, turns, session, len(history), notes=notes)
     return session, kept
 
 
-async def _store_beginning(job: Job, journal: Journal, turns: Turns, session: Session | None, count: int) -> None:
+def _begin_view(turns: Turns, before: list[Message], notes: str, count: int) -> None:
+    """Put the notes of context providers before the `count` messages of the input, and note what the model sees."""
+    if notes:
+        before.append(Message("user", notes))
+    turns.view = View(bool(notes), count)
+
+
+async def _ask_providers(job: Job, seen: Sequence[Message] | None = None) -> str:
+    from agno_rt._context.provide import ask_providers  # costs nothing for agents without providers
+
+    return await ask_providers(job, seen)
+
+
+async def _store_beginning(
+    job: Job, journal: Journal, turns: Turns, session: Session | None, count: int, *, notes: str
+) -> None:
     """Store the run's beginning in its journal: the input, the system message, `count` messages of the session."""
     state = _keep_state(job, journal)
-    system = turns.messages[0].text if turns.own > count else ""
+    system = turns.messages[0].text if turns.own > count + bool(notes) else ""
     total, version = (0, 0) if session is None else (session.total, session.version)
     await journal.begin(
         Begun(
@@ -106,8 +124,45 @@ async def _store_beginning(job: Job, journal: Journal, turns: Turns, session: Se
             version,
             NO_STATE if state is None else msgspec.Raw(state()),
             job.resolved.code_version,
+            notes=notes,
+            todos=NO_STATE if job.resolved.providers is None else _encode_todos(job),
         )
     )
+
+
+async def reserve_session(job: Job) -> None:
+    """Begin the session of a run that is about to pause, if the run has the session's first turn.
+
+    Otherwise another user could begin a session of the name meanwhile, and the run could never end. Raises `Forbidden`
+    if another user has done so.
+    """
+    access, journal = job.session, job.journal
+    if access is None or journal is None or journal.first is None or journal.first.version:
+        return
+    try:
+        await access.memory.append(access.id, (), version=0, user=job.asked.user, agent=job.agent)
+    except SessionConflict:
+        pass  # the user has another run there
+    except AgnoError:
+        raise
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        raise _make_session_error(access, exc) from exc
+
+
+def _is_as_begun(session: Session, begun: Begun) -> bool:
+    """Return whether nothing was stored in the session since the run began; reserving is not storing."""
+    is_reserved = not begun.version and session.version == 1 and not session.total and not session.data
+    return is_reserved or session.version == begun.version
+
+
+def _encode_todos(job: Job) -> msgspec.Raw:
+    """Return the todo list at the run's beginning; empty for an agent without one."""
+    from agno_rt._decide.todos import TodoBoard  # few agents have context providers
+
+    board: TodoBoard | None = (job.kept or {}).get(TodoBoard)
+    return NO_STATE if board is None else board.encode_base()
 
 
 def _keep_state(job: Job, journal: Journal) -> Callable[[], bytes] | None:
@@ -126,7 +181,7 @@ async def _reopen_conversation(job: Job, turns: Turns, journal: Journal, replay:
     if access is not None:
         session, history = await _load_as_shown(access, begun, job.asked.user)
     if policy.state is not None:
-        if session is not None and session.version != begun.version:
+        if session is not None and not _is_as_begun(session, begun):
             raise SessionConflict(
                 f"the state of session {name!r} was changed by another run since run {replay.run!r} began",
                 hint="Fork the run before it changed the state, or begin it anew.",
@@ -134,10 +189,22 @@ async def _reopen_conversation(job: Job, turns: Turns, journal: Journal, replay:
         stored = msgspec.json.decode(replay.state, type=KeptState) if bytes(replay.state) else None
         job.state = new_state(policy.state) if stored is None else read_state(policy.state, stored, name)
         kept = None if session is None else read_kept(session.data, name)
+    elif policy.summary is not None and session is not None and _is_as_begun(session, begun):
+        # Other runs have added nothing, so that a summary of this run's messages covers the session's beginning.
+        kept = read_kept(session.data, name)
     _keep_state(job, journal)
     job.instructions = begun.system
-    turns.begin([Message("system", begun.system), *history] if begun.system else list(history), begun.input)
+    before = [Message("system", begun.system), *history] if begun.system else list(history)
+    if begun.notes or policy.summary is not None:
+        _begin_view(turns, before, begun.notes, len(begun.input))
+    turns.begin(before, begun.input)
     replay.into(turns)
+    if bytes(begun.todos):
+        from agno_rt._decide.todos import TodoBoard  # few agents have a todo list
+
+        job.kept = {TodoBoard: TodoBoard.reopen(begun.todos, replay.steps)}
+    if job.resolved.providers is not None:
+        await _ask_providers(job, turns.messages[turns.own - bool(begun.notes) :])
     job.called = replay.counts
     if job.budget is not None:
         job.budget.spend(turns.usage)
@@ -223,7 +290,8 @@ async def store_conversation(job: Job, turns: Turns, opening: Opening, error: Ru
         if journal is not None:
             await journal.end(turns.content, None, job.inbox, error)
         return
-    data = None if kept is None else _write_kept(job, kept, session)
+    data = None if kept is None else _write_kept(job, kept, session, turns)
+    data = data if job.resolved.providers is None else _write_todos(job, data, session)
     own, version, attempts = turns.own_messages(), session.version, APPENDS
     while True:
         attempts -= 1
@@ -243,7 +311,7 @@ async def store_conversation(job: Job, turns: Turns, opening: Opening, error: Ru
             changed = data is not None and job.resolved.memory.state is not None
             check_follows(session, now, exc, state_changed=changed, attempts=attempts)
             # The new summary is dropped, as `data` belongs to the old version; a later run makes another one.
-            version, data = now.version, None
+            version, data = now.version, None if job.resolved.providers is None else _write_todos(job, None, now)
         except AgnoError:
             raise
         except BaseException as exc:
@@ -252,12 +320,27 @@ async def store_conversation(job: Job, turns: Turns, opening: Opening, error: Ru
             raise _make_session_error(access, exc) from exc
 
 
-def _write_kept(job: Job, kept: Kept, session: Session) -> bytes | None:
-    """Encode the session's data with the run's state; return `None` if nothing has changed."""
+def _write_kept(job: Job, kept: Kept, session: Session, turns: Turns) -> bytes | None:
+    """Encode the session's data with the run's state and summary; return `None` if nothing has changed."""
+    if turns.view is not None and turns.view.replaced and job.resolved.memory.summary is not None:
+        from agno_rt._decide.compaction import covered_messages, old_summary  # few runs are compacted
+
+        kept.summary = KeptSummary(old_summary(turns), covered_messages(turns, session.total))
     if (state := job.resolved.memory.state) is not None:
         kept.state = write_state(state, job.state, session.id)
     data = write_kept(kept)
     return None if data == session.data else data
+
+
+def _write_todos(job: Job, data: bytes | None, session: Session) -> bytes | None:
+    """Return the session's new `data` with the run's changes of the todo list; `None` if nothing has changed."""
+    from agno_rt._decide.todos import TodoBoard, merge_todos  # few agents have context providers
+
+    board: TodoBoard | None = (job.kept or {}).get(TodoBoard)
+    if board is None:
+        return data
+    merged = merge_todos(board, session.data if data is None else data, session.id)
+    return data if merged == session.data else merged
 
 
 def _make_session_error(access: SessionAccess, exc: BaseException) -> BackendError:
@@ -318,28 +401,26 @@ async def _summarise(
 
     If a model call fails, the summary covers the pieces so far, and the next run goes on from there.
     """
-    from agno_rt._decide.summary import pieces, summary_request  # only runs with a summary need the module
+    from agno_rt._context.summarise import ask_summary  # only runs with a summary need the modules
+    from agno_rt._decide.summary import pieces, summary_request
 
     covers, bounds, tokens = total - len(messages), Bounds.of(job.resolved.memory), job.resolved.memory.tokens
     text = "" if kept.summary is None else kept.summary.text
     start, taken = bounds.beginning(messages), 0
     if start == 0:
         return text, messages
+    before = sum(map(bounds.count, messages)) + text_tokens(text)
     cut = bounds.scaled(asked.keep).beginning(messages)
     for piece in pieces(messages[:cut], tokens):
-        renewed = await _ask_summary(job, summary_request(asked, text, piece, tokens, job.asked.user))
+        renewed = await ask_summary(job, asked, summary_request(asked, text, piece, tokens, job.asked.user))
         if not renewed:
             return text, messages[max(start, taken) :]
         text, taken = renewed, taken + len(piece)
         kept.summary = KeptSummary(text, covers + taken)
+    if job.emitter is not None:
+        after = sum(map(bounds.count, messages[cut:])) + text_tokens(text)
+        # The provider's cache misses the beginning, as it must.
+        assert job.session is not None
+        job.emitter.cached, job.session.cached = 0, None
+        job.emitter.post(ContextCompacted(job.run_id, 0, before, after, cut))
     return text, messages[cut:]
-
-
-async def _ask_summary(job: Job, request: ModelRequest) -> str:
-    """Ask for a summary; return "" if the model fails or writes nothing. The request does not count as a turn."""
-    resolved = job.resolved
-    try:
-        response = await ask_aside(job, resolved.summarizer or resolved.model, request)
-    except AgnoError:
-        return ""
-    return response.content.strip()

@@ -95,7 +95,7 @@ class EventBuffer:
 class Emitter(msgspec.Struct, eq=False):
     """Sends one run's events to its listeners. A failing observer is reported to `observer_failed` and dropped.
 
-    `cached` counts the tokens of the run's last request that the model's provider has cached.
+    `cached` counts the tokens of the run's last request that the model's provider has cached; -1 before a request.
     """
 
     run_id: str
@@ -103,7 +103,7 @@ class Emitter(msgspec.Struct, eq=False):
     buffer: EventBuffer | None
     observer_failed: ObserverFailed
     started: bool = False
-    cached: int = 0
+    cached: int = -1
 
     def start(self, event: Event) -> None:
         """Send the run's first event."""

@@ -29,6 +29,7 @@ from agno_rt.run_store import SignalsWaiting
 
 if TYPE_CHECKING:
     from agno_rt._drive.session_access import SessionAccess
+    from agno_rt._drive.session_order import SharedLock
 
 __all__ = ["execute"]
 
@@ -127,6 +128,7 @@ def _ended_as(job: Job[Any], exc: BaseException) -> Status:
 async def _break_off(job: Job[Any], turns: Turns, exc: BaseException, share: object) -> NoReturn:
     """Store the end of a run without an answer, send the last event, and raise the exception."""
     task, bare = trio.lowlevel.current_task(), _find_cause(exc)
+    ended = bare
     is_stopped = isinstance(bare, RunStopped) and bare.run == job.run_id
     status: Status = "cancelled" if is_stopped else _ended_as(job, bare)
     try:
@@ -134,13 +136,15 @@ async def _break_off(job: Job[Any], turns: Turns, exc: BaseException, share: obj
             # A retry loop around runs that fail at once must not starve other tasks.
             await trio.lowlevel.cancel_shielded_checkpoint()
         if job.journal is not None:
+            if job.journal.lost is not None:
+                ended, status = job.journal.lost, "failed"  # the run was cancelled because others may take it over
             await job.journal.broken_off(status, turns.content, bare)
-        _record_end(job, turns, status, bare)
+        _record_end(job, turns, status, ended)
         if bare is exc:
             raise exc
         raise bare from bare.__cause__
     finally:
-        del bare, exc  # breaks the cycle of traceback and frame, which would keep the run until a collection
+        del bare, exc, ended  # breaks the cycle of traceback and frame, which would keep the run until a collection
 
 
 async def _admit(job: Job[Any], turns: Turns) -> None:
@@ -163,7 +167,10 @@ def _start_conversation(job: Job[Any], turns: Turns) -> Awaitable[None]:
         job.emitter.start(_make_started_event(job))
     text, resolved = job.instructions, job.resolved
     session: object = job.session
-    if session is job.journal is resolved.hooks is resolved.memory.state is job.facts is None and type(text) is str:
+    if (
+        session is job.journal is resolved.hooks is resolved.memory.state is job.facts is resolved.providers is None
+        and type(text) is str
+    ):
         turns.begin([Message("system", text)] if text else [], job.input)
         taken: Awaitable[None] = resolved.take(job, turns)
         return taken
@@ -189,7 +196,7 @@ async def _converse(job: Job[Any], turns: Turns) -> None:
         if access is not None:
             access.holder = job
             if access.shared is not None:
-                await access.shared.acquire(session_patience(job))
+                await _take_shared(job, access.shared, access)
         opening = await open_conversation(job, turns)
         while True:
             await job.resolved.take(job, turns)
@@ -216,6 +223,14 @@ def _take_session(job: Job[Any], access: SessionAccess) -> Awaitable[None]:
     from agno_rt._drive.busy import take_session  # most sessions are free
 
     return take_session(job, access, job.resolved.limits.queue_timeout)
+
+
+def _take_shared(job: Job[Any], shared: SharedLock, access: SessionAccess) -> Awaitable[None]:
+    if job.asked.__class__ is not AskedBusy:
+        return shared.acquire(session_patience(job))
+    from agno_rt._drive.busy import take_shared  # already loaded, as the options were made there
+
+    return take_shared(job, access)
 
 
 async def _keep_finished(job: Job[Any], turns: Turns, opening: Opening | None) -> None:

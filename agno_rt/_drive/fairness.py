@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import msgspec
 import trio
 
-__all__ = ["UNTOUCHED", "Share", "begin_share", "sharing", "use_share"]
+__all__ = ["UNTOUCHED", "Share", "sharing", "use_share"]
 
 RUNS = 32
 SECONDS = 200e-6
@@ -50,15 +50,6 @@ def use_share(task: trio.lowlevel.Task, share: object, began: float) -> bool:
         share = task.custom_sleep_data = Share(runs, began + seconds)
     share.left -= 1
     return share.left <= 0 or time.monotonic() >= share.until
-
-
-def begin_share(task: trio.lowlevel.Task) -> object:
-    """Return the task's share, for `use_share` after a piece of work; mark a task without one."""
-    # trio clears this field whenever it reschedules the task, so an unchanged field means no wait.
-    share = task.custom_sleep_data
-    if type(share) is not Share:
-        share = task.custom_sleep_data = UNTOUCHED
-    return share
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import msgspec
 
 from agno_rt._decide.controls import StopAt, When
 from agno_rt._decide.journal import Received
-from agno_rt.errors import RunInterrupted, RunRolledBack
+from agno_rt.errors import AgnoError, HookError, RunInterrupted, RunRolledBack
+from agno_rt.failures import must_pass, named
 from agno_rt.messages import Message
 from agno_rt.run_store import SignalsWaiting
 
@@ -69,21 +70,25 @@ class Inbox(msgspec.Struct, eq=False):
     """The requests to a run under way: messages not taken in yet, in the order of arrival, and the wish to stop.
 
     `goes_on` is set while the run takes messages in after an answer: the run is not over then. `seen` counts the run's
-    signals that were read from the store. In a flow, `within` has the runs under way, `handed` the messages that an
-    earlier process handed on, by the run's id, and `halt` ends the flow once its branches have come to a safe point.
+    signals that were read from the store. In a flow, the keys of `within` are the runs under way, `handed` has the
+    messages that an earlier process handed on, by the run's id, and `halt` ends the flow once its branches have come to
+    a safe point.
     `takeover` is set if another run on the session stops this run, `children` for a run that may start others in the
-    background.
+    background. An agent's run has the runs under way that its tools have started in `called`: they stop with it.
+    `dropped` has the ids of approvals for which cancelled branches of a flow have waited, also within.
     """
 
     waiting: list[Sent] = []
     goes_on: bool = False
     seen: int = 0
     stop: StopAt | None = None
-    within: list[Any] = []
+    within: dict[Any, None] = {}
     handed: dict[str, list[Sent]] = {}
     halt: Callable[[], None] | None = None
     takeover: Takeover | None = None
     children: Any = None
+    called: list[Any] = []
+    dropped: list[str] = []
 
     def check_taken(self) -> None:
         """Raise `SignalsWaiting` if the run has messages to take in, other than those of a flow around."""
@@ -98,13 +103,23 @@ class Inbox(msgspec.Struct, eq=False):
         """Hand the flow's waiting messages and its wish to stop on to a run within that begins."""
         waiting, self.waiting = self.waiting, []
         for sent in waiting:
-            _hand_on(flow, sent, [job])
+            if _choose_receivers(flow, sent, [job]):
+                _hand_on(flow, sent, [job])
+            else:
+                self.waiting.append(sent)
         taken: set[str] = set()
         if job.journal is not None and job.journal.replay is not None:
             taken.update(*(step.sent for step in job.journal.replay.steps if isinstance(step, Received)))
         for sent in self.handed.pop(job.run_id, ()):
             if sent.id not in taken:
                 deliver(job, sent)
+        if self.stop is not None:
+            set_stop(job, self.stop)
+
+    def call(self, job: Any) -> None:
+        """Note a run that a tool of the agent's run has started. After a stop of the agent's run it stops, too."""
+        self.called = [each for each in self.called if each.outcome is None]
+        self.called.append(job)
         if self.stop is not None:
             set_stop(job, self.stop)
 
@@ -137,11 +152,26 @@ def is_open(job: Any) -> bool:
 def deliver(job: Any, sent: Sent) -> None:
     """Put the messages into the inbox of an agent's run. A flow hands them on to each run under way within."""
     inbox = open_inbox(job)
-    receivers = [each for each in inbox.within if is_open(each)]
+    receivers = _choose_receivers(job, sent, [each for each in inbox.within if is_open(each)])
     if receivers:
         _hand_on(job, sent, receivers)
     else:
         inbox.waiting.append(sent)
+
+
+def _choose_receivers(flow: Any, sent: Sent, at_work: list[Any]) -> list[Any]:
+    """Return the runs within that get the messages. Raises `HookError` for a mode that fails to choose."""
+    choose = getattr(flow.resolved, "receive", None)
+    if choose is None or not at_work:
+        return at_work
+    try:
+        names = choose(tuple(each.agent for each in at_work), sent.messages)
+        return [each for each in at_work if each.agent in names]
+    except BaseException as exc:
+        if must_pass(exc) or isinstance(exc, AgnoError):
+            raise
+        problem = f"the mode of team {flow.agent!r} failed to choose who gets a message: {named(exc)}"
+        raise HookError(problem, hook="receive", hint="Let Mode.receive return names.") from exc
 
 
 def _hand_on(flow: Any, sent: Sent, receivers: Sequence[Any]) -> None:
@@ -154,8 +184,9 @@ def set_stop(job: Any, at: StopAt) -> None:
     """Note the wish to stop, in a flow also for the runs within."""
     inbox = open_inbox(job)
     inbox.stop = at
-    for each in inbox.within:
-        set_stop(each, at)
+    for each in (*inbox.within, *inbox.called):
+        if each.outcome is None:
+            set_stop(each, at)
     if inbox.halt is not None:
         inbox.halt()
 

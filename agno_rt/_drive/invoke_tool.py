@@ -13,9 +13,9 @@ from typing import Any
 
 import trio
 
-from agno_rt._decide.tool_results import Told, ToolPaused, content_of, contents_of, failure
+from agno_rt._decide.tool_results import Told, ToolPaused, ToolStopped, content_of, contents_of, failure
 from agno_rt._drive.job import Job
-from agno_rt._drive.scopes import deadline
+from agno_rt._drive.scopes import RunStopped, cause, deadline
 from agno_rt._drive.tool_process import Failed, Processes, check_process, run_in_process
 from agno_rt._drive.tool_progress import Progress
 from agno_rt._drive.tool_threads import Threads
@@ -26,7 +26,7 @@ from agno_rt.limiter import Limiter
 from agno_rt.messages import ToolCall
 from agno_rt.tools import Tool, ToolArgumentError
 
-__all__ = ["Late", "call_in_time", "invoke_tool"]
+__all__ = ["Late", "call_in_time", "check_stopped", "invoke_tool"]
 
 _HELD: ContextVar[tuple[tuple[Job, Limiter], ...]] = ContextVar("agno_rt_tool_places", default=())
 """The places held by calls around this one. A nested call waiting for such a place would wait forever."""
@@ -34,6 +34,12 @@ _HELD: ContextVar[tuple[tuple[Job, Limiter], ...]] = ContextVar("agno_rt_tool_pl
 
 class Late(Failed):
     """Raised for a tool that took too long."""
+
+
+def check_stopped(job: Job, exc: BaseException) -> None:
+    """Raise `ToolStopped` if a call failed because a run within has stopped with the run."""
+    if job.inbox is not None and job.inbox.stop is not None and isinstance(cause(exc), RunStopped):
+        raise ToolStopped from exc
 
 
 async def call_in_time(tool: Tool, arguments: dict[str, Any], seconds: float | None, stay: _Stay | None = None) -> Any:
@@ -123,6 +129,7 @@ async def _fill_and_call(job: Job, tool: Tool, calls: Sequence[ToolCall], argume
         progress = Progress(job.emitter, calls)
         context = job.context()
         context.call = None if tool.batch else calls[0]
+        context._within = job
         context._send, context._report = progress.send, progress.report
         if job.journal is not None:
             from agno_rt._drive.runs_within import RunsWithin  # stored runs alone need the module
@@ -217,6 +224,7 @@ async def _call_with_retries(job: Job, tool: Tool, arguments: dict[str, Any], co
         except BaseException as exc:
             if must_pass(exc):
                 raise
+            check_stopped(job, exc)
             # A thread left behind still runs the function; a retry would run the function twice at once.
             left = isinstance(exc, Late) and not tool.is_async and not tool.process
             if attempts > tool.limits.retries or left:

@@ -23,6 +23,7 @@ from agno_rt.limits import Limits
 from agno_rt.memory import FactStore, MemoryPolicy
 from agno_rt.messages import Message, Usage
 from agno_rt.models import NO_PROFILE, NO_SETTINGS, NO_USAGE, Model, ModelProfile, ModelSettings
+from agno_rt.providers import ContextProvider
 from agno_rt.result import RunResult
 from agno_rt.tools import Tool
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     # Rarely needed in a run; the code making such an object imports the module.
     from agno_rt._decide.output_form import OutputForm
+    from agno_rt._decide.tool_index import ToolIndex
+    from agno_rt._decide.tool_results import Told
     from agno_rt._drive.emitter import Emitter
     from agno_rt._drive.inbox import Inbox
     from agno_rt._drive.session_access import SessionAccess
@@ -65,7 +68,7 @@ class Resolved(msgspec.Struct, eq=False):
 
     `take` carries a run out, between the beginning of its conversation and the end. `is_bounded` is set if a budget
     bounds a run, `nests` if a run calls code that may start runs within the run, `pauses` if a run may wait for a
-    person, and so has to be stored.
+    person, and so has to be stored. `providers` has the context providers; `None` for none.
     """
 
     take: Callable[[Any, Turns], Awaitable[None]]
@@ -77,6 +80,7 @@ class Resolved(msgspec.Struct, eq=False):
     memory: MemoryPolicy = PLAIN_MEMORY
     form: OutputForm | None = None
     hooks: Hooks | None = None
+    providers: tuple[ContextProvider, ...] | None = None
 
     code_version: ClassVar[int] = 1
 
@@ -84,19 +88,25 @@ class Resolved(msgspec.Struct, eq=False):
 class ResolvedAgent(Resolved, kw_only=True):
     """The resolved parts of an agent.
 
+    `offered` are the tools in each request; the other `tools` are found through the `index`.
+
     `places` has the limiters of bounded tools by name, `summarizer` the model for summaries, `workers` the threads and
     worker processes of tools, `run` the runtime's method for runs within a tool or a hook, `run_at` the method for
-    runs within a tool of a stored run, `start` the method for runs in the background.
+    runs within a tool of a stored run, `start` the method for runs in the background, `call_within` the function for
+    calls within a tool.
     """
 
     model: Model
     tools: Mapping[str, Tool]
+    offered: tuple[Tool, ...] = ()
+    index: ToolIndex | None = None
     places: Mapping[str, Limiter] = NO_PLACES
     profile: ModelProfile = NO_PROFILE
     summarizer: Model | None = None
     settings: ModelSettings = NO_SETTINGS
     workers: Workers | None = None
     run: Callable[..., Coroutine[Any, Any, RunResult]] | None = None
+    call_within: Callable[..., Coroutine[Any, Any, Told]] | None = None
     run_at: Callable[[Any, Any, AskedWithin], Coroutine[Any, Any, RunResult]] | None = None
     start: Callable[..., Coroutine[Any, Any, Any]] | None = None
 

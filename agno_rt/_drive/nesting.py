@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Any
 
 from agno_rt._decide.budget import Budget, Refusals, too_deep
 from agno_rt._drive.emitter import Emitter, EventBuffer
 from agno_rt._drive.job import Job
 from agno_rt.limiter import Limiter
 
-__all__ = ["OUTER", "check_depth", "find_buffer", "holds", "session_patience"]
+__all__ = ["OUTER", "check_depth", "find_buffer", "holds", "is_stopping", "note_call", "session_patience"]
 
 OUTER: ContextVar[Job | None] = ContextVar("agno_rt_outer", default=None)
 """The run around a tool. A run made by the tool is inside it, and must not wait for a place the outer run holds."""
@@ -28,6 +29,19 @@ def holds(job: Job | None, place: Limiter) -> bool:
             return True
         job = job.outer
     return False
+
+
+def note_call(outer: Job[Any], job: Job[Any]) -> None:
+    """Note the run within a tool or a hook of an agent's run: a stop of the agent's run reaches the run, too."""
+    from agno_rt._drive.inbox import open_inbox  # few runs have runs within
+
+    open_inbox(outer).call(job)
+
+
+def is_stopping() -> bool:
+    """Return whether the run around the present tool is asked to stop."""
+    outer = OUTER.get()
+    return outer is not None and outer.inbox is not None and outer.inbox.stop is not None
 
 
 def find_buffer(outer: Emitter) -> EventBuffer | None:

@@ -27,7 +27,8 @@ class SessionAccess(msgspec.Struct, eq=False, weakref=True):
     """The session that a run reads and appends to, with the lock for runs of this process.
 
     `shared` is set if the memory backend also orders the runs of other processes. `holder` is the run with the
-    session, `crowd` has the other runs, if there were any.
+    session, `crowd` has the other runs, if there were any. `cached` has the agent and the model of the last request
+    with listeners, and the number of its tokens that the model's provider has cached.
     """
 
     id: str
@@ -36,6 +37,7 @@ class SessionAccess(msgspec.Struct, eq=False, weakref=True):
     shared: SharedLock | None = None
     holder: Any = None
     crowd: Crowd | None = None
+    cached: tuple[str, str, int] | None = None
 
     @classmethod
     def of(cls, session: str, memory: Any) -> SessionAccess:

@@ -18,6 +18,9 @@ from agno_rt.memory import Session, SessionLocks
 
 __all__ = ["SharedLock", "check_follows"]
 
+TRY_SECONDS = 0.25
+"""Seconds after which a session's lock counts as taken: a backend may have to ask a server."""
+
 UNLOCK_SECONDS = 5.0
 """Seconds that a backend may take to unlock a session."""
 
@@ -50,6 +53,16 @@ class SharedLock(msgspec.Struct, eq=False):
             if must_pass(exc):
                 raise
             raise BackendError(f"the memory backend failed to lock session {self.id!r}: {named(exc)}") from exc
+
+    async def try_acquire(self) -> bool:
+        """Take the lock, and return whether this process may go on: it has the lock, or the backend has no locks.
+
+        Raises `BackendError` if the backend fails.
+        """
+        with trio.move_on_after(TRY_SECONDS):
+            await self.acquire(None)
+            return True
+        return False
 
     async def release(self, limiter: Limiter) -> None:
         """Release the session for other processes, if locked, and then for the next run of this process.

@@ -14,6 +14,7 @@ from agno_rt._decide.controls import (
     SentMessages,
     StopAt,
     StopWish,
+    TakeoverWish,
     When,
     check_stop,
     name_message,
@@ -22,6 +23,7 @@ from agno_rt._decide.controls import (
 )
 from agno_rt._decide.input import Input
 from agno_rt._decide.journal import Received
+from agno_rt._decide.tool_results import ToolStopped
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.call_hooks import guard_messages
 from agno_rt._drive.ids import new_id
@@ -34,6 +36,7 @@ from agno_rt.messages import Message
 from agno_rt.run_store import RunConflict, Signal, SignalStore
 
 __all__ = [
+    "check_calls",
     "check_halt",
     "note_untaken",
     "put_message",
@@ -69,10 +72,11 @@ def request_stop(job: Job[Any], scope: trio.CancelScope, at: StopAt, grace: floa
     set_stop(job, at)
 
 
-async def read_signals(job: Job[Any]) -> StopWish | None:
+async def read_signals(job: Job[Any]) -> StopWish | TakeoverWish | None:
     """Read the run's new signals, deliver the messages, and return the last wish to stop, if any."""
     assert job.journal is not None, "only stored runs have signals"
-    journal, inbox, wish = job.journal, open_inbox(job), None
+    journal, inbox = job.journal, open_inbox(job)
+    wish: StopWish | TakeoverWish | None = None
     if not isinstance(store := journal.store, SignalStore):
         return None
     while True:
@@ -180,6 +184,15 @@ def check_halt(job: Job, inbox: Inbox) -> None:
     if inbox.takeover is not None:
         check_takeover(job, keeps=False)
     if inbox.stop == "model":
+        raise stopped_error(job)
+
+
+def check_calls(job: Job, turns: Turns, results: Sequence[Any]) -> None:
+    """Raise `RunStopped` if runs within calls have stopped with the run: a resumed run makes these calls again."""
+    cut = [call.id for call, each in zip(turns.calls, results, strict=True) if isinstance(each, ToolStopped)]
+    if cut:
+        if job.journal is not None:
+            job.journal.cut = tuple((turns.turn, call) for call in cut)
         raise stopped_error(job)
 
 

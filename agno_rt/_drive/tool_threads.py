@@ -9,14 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import trio
 
 from agno_rt.limiter import Limiter
 from agno_rt.limits import Limits, LimitStatistics
+from agno_rt.tools import Tool
 
 if TYPE_CHECKING:
     from agno_rt._drive.tool_process import Processes
@@ -122,10 +124,37 @@ class Thread:
 
 
 class Workers:
-    """The threads and the worker processes of one runtime; `processes` is set once a tool needs a process."""
+    """The threads and worker processes of one runtime, and the places of its bounded tools.
 
-    __slots__ = ("processes", "threads")
+    `processes` is set once a tool needs a process.
+    """
+
+    __slots__ = ("_places", "processes", "threads")
 
     def __init__(self, limits: Limits) -> None:
         self.threads = Threads(limits.threads, limits.abandoned_threads)
         self.processes: Processes | None = None
+        self._places: WeakKeyDictionary[Tool, Limiter] = WeakKeyDictionary()
+
+    def admit(self, tool: Tool) -> None:
+        """Prepare for a tool in a worker process. Raises `ToolDefinitionError` if the tool cannot run there."""
+        from agno_rt._drive.tool_process import Processes, check_process  # costs nothing without such a tool
+
+        check_process(tool)
+        if self.processes is None:
+            self.processes = Processes()
+
+    def places_of(self, tools: Iterable[Tool]) -> dict[str, Limiter]:
+        """Return the limiters of bounded tools by name; a tool has one limiter for all of its agents."""
+        return {tool.name: self._find_place(tool) for tool in tools}
+
+    def statistics(self) -> Iterator[LimitStatistics]:
+        """Yield the statistics of the bounded tools."""
+        return (place.statistics() for place in self._places.values())
+
+    def _find_place(self, tool: Tool) -> Limiter:
+        place = self._places.get(tool)
+        if place is None:
+            assert tool.limits.concurrency is not None
+            place = self._places[tool] = Limiter(f"tool {tool.name!r}", tool.limits.concurrency)
+        return place

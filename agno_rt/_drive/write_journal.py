@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 import msgspec
@@ -25,9 +25,9 @@ from agno_rt._decide.journal import (
     Paused,
     Received,
     Replay,
+    Reviewed,
     Started,
-    StepBegun,
-    StepEnded,
+    encode_entries,
     encode_entry,
 )
 from agno_rt._decide.tool_results import Told
@@ -42,6 +42,7 @@ from agno_rt.run_store import (
     Appending,
     Approval,
     FlowStore,
+    LeaseLost,
     Renewal,
     RunChange,
     RunConflict,
@@ -64,33 +65,93 @@ END_SECONDS = 5.0
 
 def text_of_input(input: Sequence[Message]) -> str:
     """Return the text of the last user message, for lists of runs."""
-    return next((message.text for message in reversed(input) if message.role == "user"), "")
+    for message in reversed(input):
+        if message.role == "user":
+            return message.text
+    return ""
 
 
-class Turn:
-    """A lock for one write at a time. Taking a free turn is not a pass of trio's scheduler, as with `trio.Lock`.
+class _Waiter(msgspec.Struct, eq=False):
+    """A write that waits for another one. `bodies` is empty if the write cannot be made together with others.
 
-    A pass costs more than a write to memory. Whoever drives the run lets others run often enough.
+    `state` is `taken` while another task makes the write, `owner` once the waiter has the turn.
     """
 
-    __slots__ = ("_is_taken", "_waiting")
+    task: trio.lowlevel.Task
+    bodies: tuple[Body, ...] = ()
+    state: Literal["waiting", "taken", "owner", "done"] = "waiting"
+    error: BaseException | None = None
 
-    def __init__(self) -> None:
-        self._is_taken = False
-        self._waiting = trio.lowlevel.ParkingLot()
+
+class Turn(msgspec.Struct, eq=False):
+    """A lock for one write at a time. Taking a free turn is not a pass of trio's scheduler, as with `trio.Lock`.
+
+    A pass costs more than a write to memory. Whoever drives the run lets others run often enough. Entries that wait
+    while a slow store writes are written together: the first in line takes them over.
+    """
+
+    is_taken: bool = False
+    waiting: list[_Waiter] = []
+
+    async def wait(self, bodies: tuple[Body, ...] = ()) -> bool:
+        """Wait for the turn, and return True; or return False once another task has written the bodies.
+
+        Raises the error of the other task's write.
+        """
+        waiter = _Waiter(trio.lowlevel.current_task(), bodies)
+        self.waiting.append(waiter)
+
+        def abort(raise_cancel: object) -> trio.lowlevel.Abort:
+            if waiter.state != "waiting":
+                return trio.lowlevel.Abort.FAILED  # as with a write of its own that has begun
+            self.waiting.remove(waiter)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while waiter.state == "waiting":
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        if waiter.error is not None:
+            raise waiter.error
+        return waiter.state == "owner"
+
+    def take_over(self) -> Sequence[_Waiter]:
+        """Return the waiting writes to make together with the owner's, for `finish`."""
+        taken = [each for each in self.waiting if each.bodies]
+        for each in taken:
+            each.state = "taken"
+        self.waiting = [each for each in self.waiting if not each.bodies]
+        return taken
+
+    def finish(self, taken: Sequence[_Waiter], error: BaseException | None) -> None:
+        """End the writes that were taken over. After a cancellation of the owner they wait again."""
+        is_cancelled = error is not None and must_pass(error)
+        for each in taken:
+            each.state = "waiting" if is_cancelled else "done"
+            each.error = None if is_cancelled else error
+            if not is_cancelled:
+                trio.lowlevel.reschedule(each.task)
+        if is_cancelled:
+            self.waiting[:0] = taken
+
+    def leave(self) -> None:
+        """Give the turn to the first in line, if any."""
+        if not self.waiting:
+            self.is_taken = False
+            return
+        waiter = self.waiting.pop(0)
+        waiter.state = "owner"
+        trio.lowlevel.reschedule(waiter.task)
 
     async def __aenter__(self) -> None:
-        if self._is_taken:
-            await self._waiting.park()  # whoever ends the turn hands it over
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            self._is_taken = True
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.is_taken:
+            await self.wait()
+        self.is_taken = True
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._waiting:
-            self._waiting.unpark()
-        else:
-            self._is_taken = False
+        self.leave()
+
+
+_NOBODY: Sequence[_Waiter] = ()
 
 
 class Journal(msgspec.Struct, eq=False):
@@ -102,7 +163,10 @@ class Journal(msgspec.Struct, eq=False):
     `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force; `signals`
     are the signals of a resumed run. `paused_within` has the results of paused runs within the calls of the present
     process. `first` is the first entry, once it is stored. `news` tells of decisions and signals. `wakes` is set if the
-    runtime wakes paused runs, `is_within` for a run within a flow, which the flow wakes.
+    runtime wakes paused runs, `is_within` for a run within a flow, which the flow wakes. `late` has entries to store
+    together with the next one, `cut` the calls that a stop has cut off, by turn and id. `hold` holds the runtime's
+    lease and returns the owner's name, if the store needs leases; `lost` is set when the lease was lost: nothing is
+    written then. `flush` stores the events that the run has sent, if they are logged.
     """
 
     store: RunStore
@@ -127,6 +191,11 @@ class Journal(msgspec.Struct, eq=False):
     first: Begun | None = None
     wakes: bool = False
     is_within: bool = False
+    late: tuple[Body, ...] = ()
+    hold: Callable[[], Awaitable[str]] | None = None
+    lost: LeaseLost | None = None
+    flush: Callable[[], Awaitable[None]] | None = None
+    cut: tuple[tuple[int, str], ...] = ()
 
     @property
     def input(self) -> tuple[Message, ...]:
@@ -149,6 +218,9 @@ class Journal(msgspec.Struct, eq=False):
 
     async def begin(self, begun: Begun) -> None:
         """Store the run, with its input and the messages shown to the model."""
+        if self.hold is not None:
+            self.owner = await self._stored(self.hold())  # the name has changed if the run had to wait for long
+            self.record = attrs.evolve(self.record, owner=self.owner)
         await self._stored(self.store.create_run(self.record, [encode_entry(0, begun, time.time())]))
         self.begun, self.seq, self.first = True, 1, begun
 
@@ -167,37 +239,43 @@ class Journal(msgspec.Struct, eq=False):
             self.seq, self.first, self.replay = 1, begun, None
             self.decided, self.waiting, self.again = {}, (), ()
 
-    async def answered(self, turns: Turns, response: ModelResponse) -> None:
-        """Store a response of the model, before the run acts on the response."""
+    async def answered(self, turns: Turns, response: ModelResponse, *, is_last: bool = False) -> None:
+        """Store a response of the model, before the run acts on the response.
+
+        With `is_last` no code but the kernel's follows before the run's next entry: the two are stored together.
+        """
         # The first response's usage is stored as it is, without a sum.
         usage = (
             response.usage if turns.usage.total_tokens == 0 and not turns.usage.cost else turns.usage + response.usage
         )
-        await self._write(
-            Answered(
-                turns.turn,
-                response.content,
-                tuple(response.tool_calls),
-                response.reasoning,
-                response.finish_reason,
-                response.usage,
-                usage,
-                self._state(),
-                response.native,
-                response.request_id,
-                response.raw_finish_reason,
-            )
+        body = Answered(
+            turns.turn,
+            response.content,
+            tuple(response.tool_calls),
+            response.reasoning,
+            response.finish_reason,
+            response.usage,
+            usage,
+            NO_STATE if self.state is None else msgspec.Raw(self.state()),
+            response.native,
+            response.request_id,
+            response.raw_finish_reason,
+            compacted=None if turns.view is None else turns.view.take_fresh(),
         )
+        if is_last:
+            self.late, body.at = (body,), time.time()
+        else:
+            await self.add(body)
 
     async def received(
         self, messages: tuple[Message, ...], sent: tuple[str, ...] = (), to: tuple[str, ...] | None = None
     ) -> None:
         """Store messages that were sent to the run, before the run acts on them. See `Received`."""
-        await self._write(Received(messages, sent, to))
+        await self.add(Received(messages, sent, to))
 
     async def checked(self, reason: str | None) -> None:
         """Store the verdict of the output's check."""
-        await self._write(Checked(reason))
+        await self.add(Checked(reason))
 
     def told(self, turns: Turns, call: ToolCall) -> Message | None:
         """Return the call's result from an earlier process, or `None`."""
@@ -212,23 +290,48 @@ class Journal(msgspec.Struct, eq=False):
         """Return whether the call waited for a run within when an earlier process paused the run."""
         return self.replay is not None and (turns.turn, call.id) in self.replay.waited
 
+    async def reviewed(self, review: Reviewed) -> None:
+        """Store the review of a call, before the run acts on the review."""
+        await self.add(review)
+
     async def starting(self, turns: Turns, call: ToolCall) -> None:
         """Store the beginning of a call that must not be made twice."""
-        await self._write(Started(turns.turn, call.id))
+        await self.add(Started(turns.turn, call.id))
 
     async def called(self, turns: Turns, call: ToolCall, told: Told, counts: Mapping[str, int] | None) -> None:
         """Store the result of a call; `counts` has the number of calls so far of each tool with a limit."""
         status, content = told
         state, kept = self._state(), None if counts is None else dict(counts)
-        await self._write(Called(turns.turn, call.id, call.name, status, content, turns.usage, state, kept))
+        await self.add(Called(turns.turn, call.id, call.name, status, content, turns.usage, state, kept))
 
-    async def add(self, *bodies: StepBegun | StepEnded) -> None:
-        """Store beginnings and ends of a workflow's steps, all or none."""
-        async with self.turn:
-            now = time.time()
-            entries = [encode_entry(seq, body, now) for seq, body in enumerate(bodies, self.seq)]
-            await self._stored(self.store.write_run(self.record.id, entries, owner=self.owner))
-            self.seq += len(entries)
+    async def add(self, *bodies: Body) -> None:
+        """Store entries, all or none, before the caller goes on."""
+        # Once here, and not in each store: a store in memory has nothing to wait for.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        turn, taken = self.turn, _NOBODY
+        if not turn.is_taken:
+            turn.is_taken = True
+        elif not await turn.wait(bodies):
+            return
+        elif taken := turn.take_over():
+            bodies = (*bodies, *(body for each in taken for body in each.bodies))
+        error: BaseException | None = None
+        try:
+            entries = encode_entries(self.seq, (*self.late, *bodies) if self.late else bodies, time.time())
+            await self.store.write_run(self.record.id, entries, owner=self.owner)
+            self.seq, self.late = self.seq + len(entries), ()
+        except BaseException as exc:
+            error = self._name_failure(exc)
+            if error is exc:
+                raise
+            raise error from exc
+        finally:
+            if turn.waiting or taken:
+                turn.finish(taken, error)
+                turn.leave()
+            else:
+                turn.is_taken = False
+            del error
 
     async def ask(self, approval: Approval) -> None:
         """Store an approval while the run is under way, so that people may decide; without a `FlowStore`, later."""
@@ -290,11 +393,11 @@ class Journal(msgspec.Struct, eq=False):
 
         A failure to store becomes a note, and the end is owed: no other process may resume the run before that.
         """
-        if not self.begun or self.let_go:
+        if not self.begun or self.let_go or self.lost is not None:
             return
         plain = status == "cancelled" and not isinstance(error, RunInterrupted)
         text, code = (None, None) if plain else (text_of(error), code_of(error))
-        ended = Ended(status, text, again=self.again)
+        ended = Ended(status, text, again=self.again, calls=self.cut)
         store_end = functools.partial(self._end_anyhow, ended, RunChange(status, content, text, code))
         try:
             with trio.move_on_after(END_SECONDS, shield=True):
@@ -313,22 +416,20 @@ class Journal(msgspec.Struct, eq=False):
         except RunConflict:
             # An earlier write seemed to fail, and yet was stored: take the number of entries from the store.
             stored, _ = await self.store.load_run(self.record.id)
-            self.seq = stored.entries
+            if stored.owner != self.owner:
+                self.let_go = True  # taken over: the end is not this runtime's to store
+                return
+            if stored.entries > self.seq:
+                self.seq, self.late = stored.entries, ()
             await self._let_go(ended, change)
 
-    async def _write(self, body: Body) -> None:
-        # One write at a time: tools end in any order, and a write cancelled while it waits must not leave a gap.
-        async with self.turn:
-            await self._stored(
-                self.store.write_run(self.record.id, [encode_entry(self.seq, body, time.time())], owner=self.owner)
-            )
-            self.seq += 1
-
     async def _let_go(self, body: Body, change: RunChange) -> None:
+        if self.flush is not None:
+            await self.flush()  # only an owner that has logged before may log the last event later
         async with self.turn:
-            change = attrs.evolve(change, entries=(encode_entry(self.seq, body, time.time()),))
+            change.entries = encode_entries(self.seq, (*self.late, body), time.time())
             await self._stored(self.store.change_run(self.record.id, change, owner=self.owner))
-            self.let_go = True
+            self.let_go, self.late = True, ()
 
     def _state(self) -> msgspec.Raw:
         return NO_STATE if self.state is None else msgspec.Raw(self.state())
@@ -336,9 +437,13 @@ class Journal(msgspec.Struct, eq=False):
     async def _stored(self, operation: Awaitable[T]) -> T:
         try:
             return await operation
-        except AgnoError:
-            raise
         except BaseException as exc:
-            if must_pass(exc):
+            if (error := self._name_failure(exc)) is exc:
                 raise
-            raise BackendError(f"the memory backend failed on run {self.record.id!r}: {named(exc)}") from exc
+            raise error from exc
+
+    def _name_failure(self, exc: BaseException) -> BaseException:
+        """Return the error to raise for an exception of the store."""
+        if isinstance(exc, AgnoError) or must_pass(exc):
+            return exc
+        return BackendError(f"the memory backend failed on run {self.record.id!r}: {named(exc)}")

@@ -20,7 +20,7 @@ from agno_rt._schema.describe import type_decoder, type_schema
 from agno_rt.errors import Unanswered, UsageError
 from agno_rt.events import ApprovalAsked
 from agno_rt.messages import ToolCall
-from agno_rt.run_store import ASK, MOST_APPROVALS, Approval, unknown_approval
+from agno_rt.run_store import ASK, MOST_APPROVALS, Approval, WithdrawStore, unknown_approval
 from agno_rt.runnable import Ask
 
 __all__ = ["Questions"]
@@ -60,7 +60,16 @@ class Questions:
         if approval is None:
             approval = self._make_approval(place, question, schema)
             # People may decide from now on, while other branches go on.
-            await journal.ask(approval)
+            try:
+                await journal.ask(approval)
+            except BaseException:
+                if not self._waits.is_paused:
+                    # Cancelled while it is written: the question may be there already.
+                    self._drop([approval])
+                raise
+        if _is_withdrawn(approval, question):
+            # The branch is taken again after a restart, and is about to be cancelled again.
+            await self._waits.wait(scope, Wait(asks=True))
         if approval.status == "pending":
             approval = await self._wait_for_decision(scope, approval)
         if approval.status != "answered":
@@ -106,6 +115,7 @@ class Questions:
             if not self._waits.is_paused:
                 # The branch was cancelled by others: nobody has to answer any more.
                 self._forget(approvals)
+                self._drop(approvals)
             raise
         self._forget(approvals)
 
@@ -120,6 +130,28 @@ class Questions:
         is_fresh = trio.current_time() - began < LOOK_SECONDS  # woken by news, or at an end
         is_decided = await self._look(approvals, is_fresh=is_fresh)
         return is_decided or (until is not None and time.time() >= until)
+
+    def _drop(self, approvals: Sequence[Approval]) -> None:
+        """Note the approvals for the flow, and the flows around, of which one may have cancelled the branch."""
+        job: Job[Any] | None = self._job
+        while job is not None:
+            if job.inbox is not None:
+                job.inbox.dropped = [*job.inbox.dropped, *(each.id for each in approvals)]
+            job = job.outer
+
+    async def withdraw(self) -> None:
+        """Withdraw the approvals of cancelled branches, once a group with such branches has ended well.
+
+        Not while a failure ends the run: a resumed run takes these branches again. A store that cannot withdraw them
+        now does at the run's end.
+        """
+        inbox = self._job.inbox
+        if inbox is None or not inbox.dropped or not self._record.is_stored:
+            return
+        dropped, inbox.dropped = inbox.dropped, []
+        store = self._record.journal_for("a question").store
+        if isinstance(store, WithdrawStore):
+            await store.withdraw_approvals(dropped)
 
     def _forget(self, approvals: Sequence[Approval]) -> None:
         self.waiting[:] = [each for each in self.waiting if each not in approvals]
@@ -165,6 +197,13 @@ class Questions:
             created_at=now,
             expires_at=None if question.expires is None else now + question.expires,
         )
+
+
+def _is_withdrawn(approval: Approval, question: Ask) -> bool:
+    """Return whether the approval has expired before its time."""
+    if approval.status != "expired" or approval.expires_at is None:
+        return False
+    return question.expires is None or approval.expires_at < approval.created_at + question.expires
 
 
 def _unanswered_error(place: Place, question: Ask, approval: Approval) -> Unanswered:

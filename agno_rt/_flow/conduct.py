@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -34,7 +34,8 @@ class ResolvedFlow(Resolved, kw_only=True):
     """The resolved parts of a conducting runnable.
 
     `run` carries out the runs within, `start` those in the background. `read_output` reads their outputs from a
-    journal, `read_answer` the runnable's own. `workers` has the threads of sync steps.
+    journal, `read_answer` the runnable's own. `workers` has the threads of sync steps. `receive` chooses the runs
+    within that get a message, by name; `None` for all under way.
     """
 
     conduct: Callable[[Flow, tuple[Message, ...]], Awaitable[Any]]
@@ -44,6 +45,7 @@ class ResolvedFlow(Resolved, kw_only=True):
     workers: Workers
     code_version: int = 1  # type: ignore[misc]  # a class variable of the base, where no instance differs
     read_answer: Callable[[bytes], Any] = msgspec.json.decode
+    receive: Callable[[Sequence[str], Sequence[Message]], Sequence[str]] | None = None
 
 
 async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:

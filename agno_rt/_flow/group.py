@@ -66,8 +66,7 @@ class LiveGroup(Group):
     async def _carry_out(
         self, number: int, counter: PlaceCounter, what: Any, args: tuple[Any, ...], options: dict[str, Any]
     ) -> None:
-        scope = Scope(self._flow, counter, self._limit)
-        scope.overdue = self._scope.overdue
+        scope = Scope(self._flow, counter, trio.lowlevel.current_task(), self._limit, self._scope.overdue)
         try:
             if self._limit is not None:
                 await scope.retake_share()
@@ -92,6 +91,8 @@ class LiveGroup(Group):
             else:
                 # The owner of the group takes over this branch's share of being busy.
                 self._is_waiting = False
+            # The task keeps its context, and so this scope: without the cycle it goes at once, not at a collection.
+            scope.task = None
 
     def _fail(self, exc: BaseException) -> None:
         """Cancel the group for a failure, while this branch still counts as busy."""
@@ -118,6 +119,9 @@ class LiveGroup(Group):
             self._flow.waits.end()
         try:
             quiet: bool | None = await self._manager.__aexit__(kind, exc, traceback)
+            inbox = self._flow.job.inbox
+            if exc is None and inbox is not None and inbox.dropped:
+                await self._flow.questions.withdraw()
             return quiet
         except BaseException as group:
             bare = cause(group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Never, TypeVar
 
@@ -22,7 +22,6 @@ from agno_rt._decide.flow_paths import Place, PlaceCounter
 from agno_rt._decide.input import as_messages
 from agno_rt._decide.journal import StepEnded
 from agno_rt._decide.turns import Turns
-from agno_rt._drive.fairness import begin_share, use_share
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
@@ -36,7 +35,7 @@ from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.results import read_result, write_result
 from agno_rt._flow.scope import Scope
 from agno_rt._flow.signals import Signals
-from agno_rt._flow.step import call_step_function, uncertain_error
+from agno_rt._flow.step import take_step
 from agno_rt._flow.waits import Wait, Waits
 from agno_rt._schema.generics import OutputT
 from agno_rt._schema.pydantic_types import plain_value
@@ -48,7 +47,7 @@ from agno_rt.messages import Usage
 from agno_rt.models import NO_USAGE
 from agno_rt.result import RunResult
 from agno_rt.runnable import Again, Ask, BackgroundRun, Flow, OnEnd, OnError, Runnable, Stop
-from agno_rt.workflows.functions import SCOPE, StepFunction
+from agno_rt.workflows.functions import SCOPE
 
 if TYPE_CHECKING:
     from agno_rt._flow.background import FlowBackground
@@ -67,9 +66,9 @@ class LiveFlow(Flow):
 
     __slots__ = (
         "_counts_budget",
-        "_job",
         "_turns",
         "background",
+        "job",
         "journal_id",
         "paused",
         "questions",
@@ -84,7 +83,7 @@ class LiveFlow(Flow):
         self.user = job.asked.user
         self.history = tuple(turns.messages[: turns.own])
         self.deps = job.asked.deps
-        self._job = job
+        self.job = job
         self._turns = turns
         journal = job.journal
         self.waits = Waits() if journal is None else Waits(journal.news, may_sleep=journal.wakes)
@@ -101,7 +100,7 @@ class LiveFlow(Flow):
 
         Return None if the flow paused or stopped.
         """
-        token = SCOPE.set(Scope(self, PlaceCounter()))
+        token = SCOPE.set(Scope(self, PlaceCounter(), trio.lowlevel.current_task()))
         try:
             with self.waits.scope:
                 answer = await conduct(self, input)
@@ -124,14 +123,17 @@ class LiveFlow(Flow):
     @property
     def version(self) -> int:
         """See `Flow.version`."""
-        return self.record.code_version or self._job.resolved.code_version
+        return self.record.code_version or self.job.resolved.code_version
 
-    async def run(
+    # Not `async`, as few calls as possible: a run within costs little more than a run by itself.
+    def run(
         self, runnable: Runnable[Any, OutputT], input: Any, *, session: str | None = None, name: str | None = None
-    ) -> RunResult[OutputT]:
+    ) -> Coroutine[Any, Any, RunResult[OutputT]]:
         """See `Flow.run`."""
-        name = name or _name_run(runnable)
-        return await self.run_in(self._scope(name), runnable, input, session=session, name=name)
+        scope = SCOPE.get()
+        if scope.__class__ is not Scope or scope.flow is not self:
+            scope = self._scope(name or _name_run(runnable))
+        return self.run_in(scope, runnable, input, session=session, name=name)
 
     async def run_in(
         self,
@@ -143,31 +145,58 @@ class LiveFlow(Flow):
         name: str | None = None,
     ) -> RunResult[OutputT]:
         """Run the runnable as `run` does, in the branch of the scope, which is the present task."""
-        place = self.take_place(scope, name or _name_run(runnable))
-        given = input_for_run(input)
+        record = self.record
+        if trio.lowlevel.current_task() is not scope.task:
+            scope.check_task(name or _name_run(runnable))
+        place = scope.counter.take(name or getattr(runnable, "name", "") or _name_run(runnable))
+        if not record.is_new:
+            record.check_place(place)
+        given = input if input.__class__ is str or input is self.job.input else input_for_run(input)
         if self.waits.is_stopping:
             await self.waits.wait_for_stop(scope)
-        if not self.record.is_stored:
-            return await self._run(scope, runnable, given, AskedWithin(session, self.user, self.deps, path=place.path))
+        if record.is_stored:
+            return await self._run_stored(scope, place, runnable, given, session)
+        asked = AskedWithin(session, self.user, self.deps, path=place.path)
+        # Written out here, and not shared with `_run`: each run would have another coroutine.
+        token = SCOPE.set(None)
+        try:
+            result: RunResult[OutputT] = await self.job.resolved.run(runnable, given, asked)
+        except AgnoError as exc:
+            await self._note_failure(scope, exc)
+            raise
+        finally:
+            SCOPE.reset(token)
+        if result.usage is not NO_USAGE:
+            self._turns.usage = self._turns.usage + result.usage
+        if result.status == "paused":
+            self.paused.note(asked.path, result.usage, None)
+        return result
+
+    async def _run_stored(
+        self, scope: Scope, place: Place, runnable: Runnable[Any, OutputT], given: Any, session: str | None
+    ) -> RunResult[OutputT]:
+        """Find the recorded result of the run, or carry the run out and record the result."""
+        record = self.record
         child, began = child_id(self.journal_id, place.path), time.time()
         digest = digest_of(getattr(runnable, "name", ""), session, as_messages(given))
-        done = self.find_step(place, digest, scope)
-        if done is not None:
-            return read_result(runnable, done, self._job.resolved.read_output)
-        is_resumed, result = self.record.is_resumed, None
+        if not record.is_new or scope.overdue is not None:
+            done = self.find_step(place, digest, scope)
+            if done is not None:
+                return read_result(runnable, done, self.job.resolved.read_output)
+        is_resumed, result = record.is_resumed, None
         while result is None or result.status == "paused":
             asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
-            asked.is_resumed, asked.is_forced = is_resumed, self.record.is_forced
+            asked.is_resumed, asked.is_forced = is_resumed, record.is_forced
             try:
                 result = await self._run(scope, runnable, given, asked)
             except AgnoError as exc:
-                await self.record.fail(place, digest, exc, began=began, run=child)
+                await record.fail(place, digest, exc, began=began, run=child)
                 raise
             if result.status == "paused":
                 await self.questions.wait_with(scope, result.approvals, asked.wakes_at)
                 self.paused.take_back(place.path)
                 is_resumed = True
-        await self.record.end(place, digest, write_result(result), began=began, run=child, usage=result.usage)
+        await record.end(place, digest, write_result(result), began=began, run=child, usage=result.usage)
         return result
 
     async def start(
@@ -185,45 +214,10 @@ class LiveFlow(Flow):
         name = name or _name_run(runnable)
         scope = self._scope(name)
         place = self.take_place(scope, name)
-        self.background = self.background or FlowBackground(self, self._job)
+        self.background = self.background or FlowBackground(self, self.job)
         return await self.background.start(scope, place, runnable, input, session, on_end)
 
-    async def call_step(
-        self, scope: Scope, step: StepFunction[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """Call a step's function, or return its recorded value. The task yields after its share of such steps."""
-        place, task, began = self.take_place(scope, step.name), scope.task, time.monotonic()
-        if self.waits.is_stopping:
-            await self.waits.wait_for_stop(scope)
-        share = begin_share(task)
-        try:
-            return await self._take_step(step, place, args, kwargs)
-        finally:
-            if task.custom_sleep_data is share and use_share(task, share, began):
-                await trio.lowlevel.cancel_shielded_checkpoint()
-
-    async def _take_step(
-        self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """Call the function of the step at the place, or return its recorded value."""
-        if not self.record.is_stored:
-            return await self._announce_step(step, place, args, kwargs)
-        digest, began = digest_of(args, kwargs), time.time()
-        if (done := self.find_step(place, digest)) is not None:
-            return step.read(bytes(done.value))
-        if not step.options.idempotent:
-            if self.record.begun(place) is not None:
-                raise uncertain_error(place, self.run_id)
-            await self.record.begin(place, digest)
-        try:
-            value = step.encode(await self._announce_step(step, place, args, kwargs))
-        except AgnoError as exc:
-            await self.record.fail(place, digest, exc, began=began)
-            raise
-        # Read again, so that the workflow gets the same value now and after a restart.
-        read = step.read(value)
-        await self.record.end(place, digest, value, began=began)
-        return read
+    call_step = take_step
 
     def group(self, name: str = "group", *, limit: int | None = None, on_error: OnError = "cancel") -> LiveGroup:
         """See `Flow.group`."""
@@ -336,7 +330,7 @@ class LiveFlow(Flow):
     async def emit(self, name: str, value: Any = None) -> None:
         """See `Flow.emit`."""
         counter = self._scope(f"the event {name}").counter
-        emitter = self._job.emitter
+        emitter = self.job.emitter
         if emitter is None or self.record.has_more(counter.path, counter.next_place[-1]):
             return
         try:
@@ -426,7 +420,7 @@ class LiveFlow(Flow):
                 outer.budget.spend(usage)
 
     def _announce(self, place: Place, work: Callable[[], Awaitable[T]]) -> Awaitable[T]:
-        return announce(self._job, self.record, self.waits, place, work)
+        return announce(self.job, self.record, self.waits, place, work)
 
     async def _draw(self, name: str, type_: type[T], draw: Callable[[], T]) -> T:
         """Return a recorded value, drawn once."""
@@ -445,41 +439,20 @@ class LiveFlow(Flow):
         await trio.lowlevel.checkpoint()  # in memory nothing waits, and a workflow may draw values for ever
         await self.record.end(place, "", msgspec.json.encode(value), began=time.time())
 
-    def _announce_step(
-        self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Awaitable[Any]:
-        """Call the step's function between its events, if anybody listens."""
-        if self._job.emitter is None:
-            return self._call_step_function(step, place, args, kwargs)
-        return self._announce(place, functools.partial(self._call_step_function, step, place, args, kwargs))
-
-    async def _call_step_function(
-        self, step: StepFunction[..., Any], place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        # Inside of a step, other steps are plain functions: a recorded step would hide them from the next process.
-        token = SCOPE.set(None)
-        try:
-            return await call_step_function(step, place.path, args, kwargs, self._job.resolved.workers.threads)
-        finally:
-            SCOPE.reset(token)
-
     async def _run(
         self, scope: Scope, runnable: Runnable[Any, OutputT], input: Any, asked: AskedWithin
     ) -> RunResult[OutputT]:
-        """Run the runnable in the present task, and count the usage."""
+        """Run the runnable as a stored run in the present task, and count the usage."""
         turns, outer = self._turns, OUTER.get()
         token, meter, metered = SCOPE.set(None), None, None
-        if asked.child is not None and outer is not None and outer.budget is not None:
+        if outer is not None and outer.budget is not None:
             # What the run spends, with all runs within: it is taken back if the run goes on from its journal here.
             meter = Budget(Limits(), outer.budget)
             metered = OUTER.set(msgspec.structs.replace(outer, budget=meter))
         try:
-            result: RunResult[OutputT] = await self._job.resolved.run(runnable, input, asked)
+            result: RunResult[OutputT] = await self.job.resolved.run(runnable, input, asked)
         except AgnoError as exc:
-            if exc.result is not None:
-                turns.usage = turns.usage + exc.result.usage
-            if isinstance(exc, RunStopped) and self.waits.is_stopping:
-                await self.waits.wait_for_stop(scope)
+            await self._note_failure(scope, exc)
             raise
         finally:
             SCOPE.reset(token)
@@ -490,6 +463,13 @@ class LiveFlow(Flow):
         if result.status == "paused":
             self.paused.note(asked.path, result.usage, meter)
         return result
+
+    async def _note_failure(self, scope: Scope, error: AgnoError) -> None:
+        """Count the usage of a failed run within; wait for the end of the flow if the flow's stop has ended the run."""
+        if error.result is not None:
+            self._turns.usage = self._turns.usage + error.result.usage
+        if isinstance(error, RunStopped) and self.waits.is_stopping:
+            await self.waits.wait_for_stop(scope)
 
 
 def _name_run(runnable: Any) -> str:

@@ -23,6 +23,10 @@ __all__ = ["FlowRecord"]
 _NOTHING_YET = FlowReplay()
 
 
+async def _record_nothing() -> None:
+    """Do nothing, for a flow without a journal."""
+
+
 class FlowRecord:
     """The recorded steps of one run. Without a journal nothing is recorded, and each step is new.
 
@@ -132,11 +136,13 @@ class FlowRecord:
         if self._journal is not None:
             await self._add(self._journal, StepBegun(place.path, place.trail, digest, until))
 
-    async def end(self, place: Place, digest: str, value: bytes, *, began: float, **more: Any) -> None:
+    # Not `async`, as each step would have another coroutine.
+    def end(self, place: Place, digest: str, value: bytes, *, began: float, **more: Any) -> Awaitable[None]:
         """Record the value of a step; `more` are further fields of `StepEnded`."""
-        if self._journal is not None:
-            body = StepEnded(place.path, place.trail, digest, msgspec.Raw(value), began=began, **more)
-            await self._add(self._journal, body)
+        if self._journal is None:
+            return _record_nothing()
+        body = StepEnded(place.path, place.trail, digest, msgspec.Raw(value), began=began, **more)
+        return self._add(self._journal, body) if self._late else self._journal.add(body)
 
     async def fail(self, place: Place, digest: str, error: AgnoError, *, began: float, run: str | None = None) -> None:
         """Record the failure of a step, with the usage of a run that failed."""

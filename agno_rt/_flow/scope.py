@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import trio
 
 from agno_rt._decide.flow_paths import Place, PlaceCounter
@@ -12,33 +13,31 @@ from agno_rt.errors import AgnoError, UsageError
 __all__ = ["Scope"]
 
 
-class Scope:
-    """A branch of a flow: the task, the names of steps, and the share of a group's limit, if any.
+class Scope(msgspec.Struct, eq=False):
+    """A branch of a flow: the task, the names of steps, and the share of a group's `limit`, if any.
 
-    `overdue` is the error of the present block in an earlier process: nothing new begins in the block.
+    `task` is None after the end of the branch. `overdue` is the error of the present block in an earlier process:
+    nothing new begins in the block.
     """
 
-    __slots__ = ("_has_share", "_limit", "counter", "flow", "overdue", "task")
-
-    def __init__(self, flow: Any, counter: PlaceCounter, limit: trio.Semaphore | None = None) -> None:
-        self.flow = flow
-        self.counter = counter
-        self.task = trio.lowlevel.current_task()
-        self._limit = limit
-        self._has_share = False
-        self.overdue: AgnoError | None = None
+    flow: Any
+    counter: PlaceCounter
+    task: trio.lowlevel.Task | None
+    limit: trio.Semaphore | None = None
+    overdue: AgnoError | None = None
+    has_share: bool = False
 
     async def retake_share(self) -> None:
         """Take the branch's share of the group's limit, if any. Wait for a free share."""
-        if self._limit is not None and not self._has_share:
-            await self._limit.acquire()
-            self._has_share = True
+        if self.limit is not None and not self.has_share:
+            await self.limit.acquire()
+            self.has_share = True
 
     def give_share(self) -> None:
         """Give the branch's share of the group's limit to another branch."""
-        if self._limit is not None and self._has_share:
-            self._has_share = False
-            self._limit.release()
+        if self.limit is not None and self.has_share:
+            self.has_share = False
+            self.limit.release()
 
     def check_task(self, what: str) -> None:
         """Raise `UsageError` if the present task is not the branch's: the flow did not start the task."""

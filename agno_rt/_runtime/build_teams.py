@@ -60,6 +60,7 @@ def _build(name: str, config: TeamConfig, names: DeclaredNames) -> Team:
         on_error=config.on_error,
         at_once=config.at_once,
         model=config.model,
+        memory=config.memory,
     )
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "check_run_limits",
     "name_tools",
     "not_a_hook_error",
+    "not_a_provider_error",
     "not_a_tool_error",
     "wrong_product_error",
 ]
@@ -37,6 +38,15 @@ def not_a_hook_error(entry: object, made: object) -> AgnoError:
     return UsageError(f"{made!r} in an agent's hooks is not a hook", hint=hint)
 
 
+def not_a_provider_error(entry: object, made: object) -> AgnoError:
+    if isinstance(entry, str):
+        return wrong_product_error(entry, made, "ContextProvider")
+    hint = "A context provider needs a name and `async def provide(self, context)`."
+    if isinstance(made, type):
+        hint = f"Make an instance of the class: {made.__name__}()."
+    return UsageError(f"{made!r} in the context of a memory policy is not a context provider", hint=hint)
+
+
 def not_a_tool_error(entry: object, made: object) -> AgnoError:
     if isinstance(entry, str):
         return wrong_product_error(entry, made, "Tool")
@@ -50,13 +60,18 @@ def name_tools(tools: Sequence[Tool]) -> Mapping[str, Tool]:
     by_name: dict[str, Tool] = {}
     for tool in tools:
         if by_name.setdefault(tool.name, tool) is not tool:
-            hint = "Give one of them another name: @tool(name=...)."
+            hint = "Give one of them another name: @tool(name=...). Of two toolkits of plugins, leave one out."
             raise UsageError(f"two tools of the agent are called {tool.name!r}", hint=hint)
     return by_name
 
 
-def check_choice(choice: str, tools: Mapping[str, Tool]) -> None:
-    if choice == "none" or choice in tools or (choice == "required" and tools):
+def check_choice(choice: str, tools: Mapping[str, Tool], offered: Sequence[Tool]) -> None:
+    if choice == "none" or (choice == "required" and tools):
+        return
+    if choice in tools:
+        if tools[choice] not in offered:
+            hint = "Put the tool beside the ToolSearch, or leave tool_choice out."
+            raise UsageError(f"tool_choice {choice!r} is a tool that the model has to search for", hint=hint)
         return
     if choice == "required":
         hint = "Give the agent tools, or leave tool_choice out."
@@ -65,7 +80,7 @@ def check_choice(choice: str, tools: Mapping[str, Tool]) -> None:
 
 
 def check_run_limits(limits: Limits) -> None:
-    for name in ("runs", "queue", "model_calls", "depth", "threads", "abandoned_threads"):
+    for name in ("runs", "queue", "model_calls", "depth", "threads", "abandoned_threads", "takeovers"):
         if getattr(limits, name) != getattr(_DEFAULTS, name):
             hint = f"Give it to the runtime: Runtime(limits=Limits({name}=...))."
             raise UsageError(f"limit {name} holds for a whole runtime, not for one agent", hint=hint)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-__all__ = ["KEPT", "keep"]
+__all__ = ["KEPT", "find_made", "keep"]
 
 KEPT = 1_000
 """The most derived things kept of a kind. Agents made for each run must not fill the memory."""
@@ -18,3 +19,16 @@ def keep(kept: dict[K, V], key: K, value: V) -> None:
     if len(kept) >= KEPT:
         kept.clear()
     kept[key] = value
+
+
+def find_made(made: dict[tuple[Any, ...], V], entries: Sequence[Any], make: Callable[[tuple[Any, ...]], V]) -> V:
+    """Return the thing made of these entries, and keep it for other agents with the same entries."""
+    key = tuple(entries)
+    try:
+        known = made.get(key)
+    except TypeError:
+        return make(key)  # an entry that compares by value may have no hash, and then cannot be found again
+    if known is None:
+        known = make(key)
+        keep(made, key, known)
+    return known

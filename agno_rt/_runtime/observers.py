@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from agno_rt.events import Event
+from agno_rt.failures import must_pass
 from agno_rt.hookspecs import Observer
 from agno_rt.plugins import PluginHost
 
@@ -35,6 +37,16 @@ class Observers:
                 self._made.append(observer)
             if getattr(observer, "hears", True):
                 self.heard += (observer,)
+
+    def tell(self, event: Event) -> None:
+        """Call all observers with an event that belongs to no run."""
+        for observer in self.heard:
+            try:
+                observer(event)
+            except BaseException as exc:
+                if must_pass(exc):
+                    raise
+                self.drop(observer, exc)
 
     def drop(self, observer: Observer, exc: BaseException) -> None:
         """Stop calling the observer, and report the failure."""

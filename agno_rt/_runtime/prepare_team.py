@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import attrs
 
+from agno_rt.agent import Agent
 from agno_rt.errors import PluginError, UsageError
 from agno_rt.failures import repr_of
 from agno_rt.plugins import PluginHost
@@ -48,7 +49,7 @@ def prepare_team(team: Team, plugins: PluginHost, settings: Mapping[str, Mapping
 def _check_nesting(team: Team, around: set[int], done: set[int]) -> None:
     """Raise `UsageError` for a team within itself. Teams are known by their lists of members, which copies share."""
     for member in team.members if isinstance(team.members, Sequence) else ():
-        if not isinstance(member, Team) or (key := id(member.members)) in done:
+        if member.__class__ is Agent or not isinstance(member, Team) or (key := id(member.members)) in done:
             continue
         if key in around:
             raise UsageError(f"the team {member.name!r} is within itself", hint="Leave it out of its own members.")
@@ -64,7 +65,7 @@ def _check_members(team: Team) -> None:
         raise UsageError("the team has no members", hint="Give at least one: Team([researcher, critic]).")
     known: dict[str, Runnable] = {}
     for number, member in enumerate(members, 1):
-        if not isinstance(member, Runnable):
+        if member.__class__ is not Agent and not isinstance(member, Runnable):
             hint = "Give agents, teams or other runnables."
             raise UsageError(f"member {number} is {repr_of(member)}, not a runnable", hint=hint)
         name = member.name or str(number)

@@ -5,9 +5,8 @@ Resolved things are kept here, since an agent must stay cheap. Knows plugins, bu
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -18,19 +17,22 @@ from agno_rt._decide.budget import budget_of
 from agno_rt._decide.check_agent import check_agent, check_limits, check_own_name, check_runnable, check_values
 from agno_rt._decide.hooks import Hooks
 from agno_rt._decide.input import Input
+from agno_rt._drive.call_tools import call_within
 from agno_rt._drive.job import AskedWithin, Job, Resolved, ResolvedAgent
-from agno_rt._drive.take_turns import take_timed_turns, take_turns
+from agno_rt._drive.take_turns import take_turns
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._runtime.check_parts import (
     check_choice,
     check_run_limits,
-    name_tools,
     not_a_hook_error,
+    not_a_provider_error,
     not_a_tool_error,
     wrong_product_error,
 )
-from agno_rt._runtime.kept import KEPT, keep
+from agno_rt._runtime.choose_take import choose_take
+from agno_rt._runtime.kept import KEPT, find_made, keep
 from agno_rt._runtime.opened import HeldPlaces, ToolkitsClosed
+from agno_rt._runtime.toolset import NO_TOOLS, Toolset, has_pausing_part, make_toolset
 from agno_rt.agent import PLAIN_MEMORY, Agent, ToolLike, limits_of, memory_of, settings_of
 from agno_rt.errors import AgnoError, UsageError
 from agno_rt.failures import must_pass, named, repr_of
@@ -40,26 +42,17 @@ from agno_rt.limits import Limits, LimitStatistics
 from agno_rt.memory import MemoryPolicy
 from agno_rt.models import NO_PROFILE, NO_SETTINGS, Binder, Model, ModelProfile, ModelSettings, OutputMode, profile_of
 from agno_rt.plugins import PluginHost
+from agno_rt.providers import ContextProvider
 from agno_rt.result import RunResult
-from agno_rt.runnable import Runnable, list_parts
-from agno_rt.tools import Tool, Toolkit
+from agno_rt.runnable import Runnable
+from agno_rt.tools import Tool, Toolkit, ToolSearch
 from agno_rt.tools import tool as as_tool
 from agno_rt.wrappers.base import Wrapper
 
 if TYPE_CHECKING:
     from agno_rt._decide.output_form import OutputForm
-    from agno_rt._decide.turns import Turns
 
 __all__ = ["Resolver"]
-
-
-class _Toolset(msgspec.Struct, eq=False):
-    """The tools of an agent by name, and the limiters of bounded tools. `starts`: a tool starts background runs."""
-
-    tools: Mapping[str, Tool]
-    places: Mapping[str, Limiter]
-    pauses: bool = False
-    starts: bool = False
 
 
 class Runner(Binder, Protocol):
@@ -104,11 +97,11 @@ class Resolver:
         self._runner = runner
         self._limits = limits
         self._model_calls = model_calls
-        self._toolsets: dict[tuple[Any, ...], _Toolset] = {}
+        self._toolsets: dict[tuple[Any, ...], Toolset] = {}
         self._functions: dict[Any, tuple[Any, Tool]] = {}
         self._outputs: dict[Any, OutputForm] = {}
         self._hooks: dict[tuple[Any, ...], Hooks] = {}
-        self._places: WeakKeyDictionary[Tool, Limiter] = WeakKeyDictionary()
+        self._providers: dict[tuple[Any, ...], tuple[ContextProvider, ...]] = {}
         self._bound: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._wrappers: WeakSet[Any] = WeakSet()
         self._fitting: tuple[MemoryPolicy, ModelSettings, Limits | None] = PLAIN_MEMORY, NO_SETTINGS, None
@@ -222,20 +215,13 @@ class Resolver:
             check_run_limits(limits)
         memory = memory_of(runnable.memory)
         check_values(memory, NO_SETTINGS, None)
-        # A stored flow within may ask people, too.
-        pauses = any(
-            part.tools and self._may_pause(part)
-            if isinstance(part, Agent)
-            else part is not runnable and memory_of(part.memory).journal
-            for part in list_parts(runnable)
-        )
         return ResolvedFlow(
             conduct,
             limits or self._limits,
             self._model_calls,
             is_bounded=budget_of(limits or self._limits, None) is not None,
             nests=True,
-            pauses=pauses,
+            pauses=has_pausing_part(runnable, self._may_pause),
             memory=memory,
             conduct=runnable.conduct,
             run=self._runner.run_within,
@@ -244,6 +230,7 @@ class Resolver:
             workers=self.workers,
             code_version=getattr(runnable, "version", 1),
             read_answer=getattr(runnable, "read_output", msgspec.json.decode),
+            receive=runnable.receive if isinstance(runnable, Team) else None,
         )
 
     def _may_pause(self, agent: Agent) -> bool:
@@ -277,46 +264,50 @@ class Resolver:
         profile = profile if type(profile) is ModelProfile else profile_of(model)
         closed: Mapping[Toolkit, str] = _NO_TOOLKITS
         try:
-            toolset = self._find_toolset(agent.tools) if agent.tools else _NO_TOOLS
+            toolset = self._find_toolset(agent.tools) if agent.tools else NO_TOOLS
         except ToolkitsClosed as exc:
             # Raised again below, so that the other faults of the agent show before anything is opened.
-            toolset, closed = _NO_TOOLS, exc.toolkits
-        tools, form = toolset.tools, None
+            toolset, closed = NO_TOOLS, exc.toolkits
+        tools, offered, form = toolset.tools, toolset.offered, None
         if agent.output is not None:
             form = self._find_form(agent.output, profile.output, tools)
-            tools = tools if form.tool is None else {**tools, form.tool.name: form.tool}
-        if settings.tool_choice != "auto" and memory.facts is None and not closed:
-            check_choice(settings.tool_choice, tools)
+            if form.tool is not None:
+                tools, offered = {**tools, form.tool.name: form.tool}, (*offered, form.tool)
+        if settings.tool_choice != "auto" and memory.facts is None and not memory.context and not closed:
+            check_choice(settings.tool_choice, tools, offered)
         hooks = self._find_hooks(agent.hooks) if agent.hooks else None
+        context = (*memory.context, *toolset.context) if toolset.context else memory.context
+        providers = self._find_providers(context) if context else None
         summary = memory.summary
         summarizer = None if summary is None or summary.model is None else self.model(summary.model)
         if closed:
             raise ToolkitsClosed(closed)
         limits = limits or self._limits
-        take: Callable[[Any, Turns], Awaitable[None]]
-        take = take_turns if limits.turn_timeout is None else take_timed_turns
-        if toolset.starts:
-            from agno_rt._flow.children import take_with_children  # few agents start runs in the background
-
-            take = functools.partial(take_with_children, take)
+        # A call less for the usual agent, which may be resolved for each run.
+        is_plain = limits.turn_timeout is None and summary is None and memory.results is None and not toolset.starts
+        take = take_turns if is_plain else choose_take(limits, memory, starts_children=toolset.starts)
         return ResolvedAgent(
             take,
             limits,
             self._model_calls,
             is_bounded=budget_of(limits, None) is not None,
-            nests=bool(tools) or form is not None or hooks is not None,
+            nests=bool(tools) or form is not None or hooks is not None or providers is not None,
             pauses=toolset.pauses,
             memory=memory,
             form=form,
             hooks=hooks,
+            providers=providers,
             model=model,
             tools=tools,
+            offered=offered,
+            index=toolset.index,
             places=toolset.places,
             profile=profile,
             summarizer=summarizer,
             settings=settings,
             workers=self.workers,
             run=self._runner.run,
+            call_within=call_within,
             run_at=self._runner.run_within,
             start=self._runner.start_within,
         )
@@ -349,7 +340,7 @@ class Resolver:
         for model in (*self.models.values(), *self._wrappers):
             if (statistics := getattr(model, "statistics", None)) is not None:
                 yield from statistics()
-        yield from (place.statistics() for place in self._places.values())
+        yield from self.workers.statistics()
 
     def _bind(self, thing: Any) -> Any:
         """Return the copy of a wrapper, or of a guardrail with a model, bound to the models of this runtime."""
@@ -361,7 +352,7 @@ class Resolver:
                 self._bound[thing] = bound
         return bound
 
-    def _find_toolset(self, tools: Sequence[ToolLike]) -> _Toolset:
+    def _find_toolset(self, tools: Sequence[ToolLike]) -> Toolset:
         """Return the tools by name; kept for each tuple of tools, so that agents with the same tools share the work."""
         if isinstance(tools, str) or not isinstance(tools, Sequence):
             raise UsageError(f"an agent's tools are {tools!r}, not a sequence", hint="Write tools=[...].")
@@ -371,20 +362,19 @@ class Resolver:
         known = self._toolsets.get(key)
         if known is None:
             opened: dict[Toolkit, str] = {}
-            by_name = name_tools([tool for entry in key for tool in self._list_tools(entry, opened)])
+            hidden: list[Tool] = []
+            shown = [tool for entry in key for tool in self._list_tools(entry, opened, hidden)]
             if closed := {toolkit: spec for toolkit, spec in opened.items() if toolkit not in self.opened}:
                 raise ToolkitsClosed(closed)
-            for tool in by_name.values():
-                if tool.process:
-                    self._check_process(tool)
-            bounded = {name: tool for name, tool in by_name.items() if tool.limits.concurrency is not None}
-            pauses = any(tool.pauses for tool in by_name.values())
-            places: dict[str, Limiter] = {name: self._find_place(tool) for name, tool in bounded.items()}
+            known = make_toolset(shown, hidden)
+            for tool in [each for each in known.tools.values() if each.process]:
+                self.workers.admit(tool)
+            bounded = [tool for tool in known.tools.values() if tool.limits.concurrency is not None]
+            places: dict[str, Limiter] = self.workers.places_of(bounded) if bounded else {}
             if opened:
                 places = HeldPlaces(places, opened)
                 self._held.add(places)
-            starts = any(hasattr(tool.function, "reopen") for tool in by_name.values())
-            known = _Toolset(by_name, places, pauses, starts)
+            known.places = places
             keep(self._toolsets, key, known)
         if known.places.__class__ is HeldPlaces:
             for toolkit in known.places.toolkits:
@@ -404,16 +394,17 @@ class Resolver:
             keep(self._functions, key, known)
         return known[1]
 
-    def _check_process(self, tool: Tool) -> None:
-        from agno_rt._drive.tool_process import Processes, check_process  # costs nothing without such a tool
+    def _list_tools(self, entry: Any, opened: dict[Toolkit, str], hidden: list[Tool]) -> Sequence[Tool]:
+        """Return the tools of an entry in an agent's tools; those of a `ToolSearch` are added to `hidden` instead.
 
-        check_process(tool)
-        if self.workers.processes is None:
-            self.workers.processes = Processes()
-
-    def _list_tools(self, entry: Any, opened: dict[Toolkit, str]) -> Sequence[Tool]:
-        """Return the tools of an entry in an agent's tools. Add a toolkit with `open` to `opened`, with its spec."""
+        A toolkit with `open` is added to `opened`, with its spec.
+        """
         made = self._make_entry(entry) if isinstance(entry, str) else entry
+        if isinstance(made, ToolSearch):
+            for each in made.tools:
+                inner = each if isinstance(each, _ENTRY) else self._find_tool(each)
+                hidden += self._list_tools(inner, opened, hidden)
+            return ()
         if isinstance(made, Toolkit) and made.open is not None:
             opened[made] = entry if isinstance(entry, str) else ""
             return self.opened.get(made, ())
@@ -428,18 +419,13 @@ class Resolver:
         made = self._toolkits.get(spec)
         if made is None:
             made = self._plugins.tool(spec, self._settings)
+            if hasattr(made, "bound"):
+                made = self._bind(made)
             if isinstance(made, Toolkit) and made.open is not None:
                 if len(self._toolkits) >= KEPT:
                     self._toolkits = {spec: known for spec, known in self._toolkits.items() if known in self.opened}
                 self._toolkits[spec] = made
         return made
-
-    def _find_place(self, tool: Tool) -> Limiter:
-        place = self._places.get(tool)
-        if place is None:
-            assert tool.limits.concurrency is not None
-            place = self._places[tool] = Limiter(f"tool {tool.name!r}", tool.limits.concurrency)
-        return place
 
     def _find_form(self, given: Any, mode: OutputMode, tools: Mapping[str, Tool]) -> OutputForm:
         # Imports the schema code, needed only for an output type.
@@ -460,6 +446,16 @@ class Resolver:
             known = output_form(output, mode, names)
             keep(self._outputs, key, known)
         return known
+
+    def _find_providers(self, given: Sequence[ContextProvider | str]) -> tuple[ContextProvider, ...]:
+        """Return the context providers; kept for each tuple, so that a provider from a spec is made once."""
+        return find_made(self._providers, given, lambda key: tuple(map(self._make_provider, key)))
+
+    def _make_provider(self, entry: ContextProvider | str) -> ContextProvider:
+        made: Any = self._plugins.context(entry, self._settings) if isinstance(entry, str) else entry
+        if isinstance(made, type) or not isinstance(made, ContextProvider):
+            raise not_a_provider_error(entry, made)
+        return cast(ContextProvider, self._bind(made)) if hasattr(made, "bound") else made
 
     def _find_hooks(self, hooks: Sequence[Hook | Guardrail | Guard | str]) -> Hooks:
         """Return the hooks by their places; kept for each tuple, so that a guardrail from a spec is made once."""
@@ -491,9 +487,8 @@ def _has_dict(agent: Agent) -> bool:
     return any(isinstance(value, Mapping) for value in (agent.memory, agent.settings, agent.limits))
 
 
-_ENTRY = (Tool, Toolkit, str)
+_ENTRY = (Tool, Toolkit, str, ToolSearch)
 _NOBODY = Agent(cast(Any, object()))
 _NOTHING = cast(ResolvedAgent, None)
 _NO_FLOW = cast("tuple[Any, Any, Any, Resolved]", (None, None, None, None))
-_NO_TOOLS = _Toolset({}, {})
 _NO_TOOLKITS: Mapping[Toolkit, str] = {}

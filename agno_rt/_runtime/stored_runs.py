@@ -6,8 +6,7 @@ Leaves opening the memory to the runtime, and questions about other processes to
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -29,18 +28,25 @@ from agno_rt._decide.controls import (
 from agno_rt._decide.input import Input
 from agno_rt._decide.journal import Replay
 from agno_rt._drive.approvals import check_decision, wrap_answer
+from agno_rt._drive.busy import stop_for_other
 from agno_rt._drive.execute import execute
+from agno_rt._drive.inbox import Takeover
 from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Job, Resolved
 from agno_rt._drive.news import News, signal_topic
 from agno_rt._drive.scopes import check_in_trio
 from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
 from agno_rt._drive.write_journal import END_SECONDS, Journal, text_of_input
 from agno_rt._runtime.completed import read_completed
+from agno_rt._runtime.log_events import EventWriters
 from agno_rt._runtime.make_fork import ForkChange, make_fork
-from agno_rt._runtime.owners import new_owner, process_of, runtime_of, seems_alive
 from agno_rt._runtime.run_values import encode_value, run_of
+from agno_rt._runtime.shared_store.await_requests import await_requests
+from agno_rt._runtime.shared_store.lease_keeper import LeaseKeeper, lease_store
+from agno_rt._runtime.shared_store.lost_runs import find_gone, set_aside
+from agno_rt._runtime.shared_store.owners import process_of, runtime_of, seems_alive
+from agno_rt._runtime.store_errors import backend_errors, load_run, no_store_error
 from agno_rt.errors import AgnoError, BackendError, NotFound, RunCancelled, RunInterrupted, RunRolledBack, UsageError
-from agno_rt.failures import must_pass, named
+from agno_rt.failures import must_pass
 from agno_rt.memory import MemoryBackend
 from agno_rt.result import RunResult
 from agno_rt.run_store import (
@@ -48,19 +54,19 @@ from agno_rt.run_store import (
     MOST_APPROVALS,
     Approval,
     Decision,
-    Entry,
+    LeaseLost,
+    LeaseStore,
     Resume,
     RunConflict,
     RunRecord,
     RunStatus,
     RunStore,
     SignalStore,
-    unknown_run,
 )
 from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool
 
-__all__ = ["StoredRuns", "load_run"]
+__all__ = ["StoredRuns"]
 
 WATCH_SECONDS = 1.0
 """Seconds between two looks into the store for what other processes ask of runs."""
@@ -78,14 +84,21 @@ class StoredRuns:
     Args:
         memory: returns the runtime's memory backend, and opens it at the first call
         tools: opens a runnable's own toolkits, and returns its own tools by name
+        takeovers: how often in a row a run may be taken over, see `Limits.takeovers`
     """
 
     def __init__(
-        self, memory: Callable[[], MemoryBackend], tools: Callable[[Runnable], Awaitable[Mapping[str, Tool]]]
+        self,
+        memory: Callable[[], MemoryBackend],
+        tools: Callable[[Runnable], Awaitable[Mapping[str, Tool]]],
+        takeovers: int | None,
     ) -> None:
         self._memory = memory
         self._tools = tools
-        self._owner = new_owner()
+        self._takeovers = takeovers
+        self._lease = LeaseKeeper(self._give_up)
+        self._events = EventWriters()
+        self.added: dict[str, Runnable] = {}
         self.runnables: dict[str, Runnable] = {}
         # None for a run that is claimed and not yet carried out.
         self._live: dict[str, tuple[Job[Any], trio.CancelScope] | None] = {}
@@ -96,7 +109,8 @@ class StoredRuns:
         self._news = News()
         self.waking: trio.CancelScope | None = None
         self._known_store: tuple[MemoryBackend, RunStore] | None = None
-        _IN_PROCESS[runtime_of(self._owner)] = self
+        self._leases: LeaseStore | None = None
+        _IN_PROCESS[runtime_of(self._lease.owner)] = self
 
     @property
     def store(self) -> RunStore:
@@ -105,8 +119,8 @@ class StoredRuns:
         # Compared with the last one, because Python looks for each method of a protocol anew: a tenth of a short run.
         if self._known_store is None or self._known_store[0] is not memory:
             if not isinstance(memory, RunStore):
-                raise _no_store_error(memory)
-            self._known_store = memory, memory
+                raise no_store_error(memory)
+            self._known_store, self._leases = (memory, memory), lease_store(memory)
         return self._known_store[1]
 
     def add(self, runnables: Iterable[Runnable]) -> None:
@@ -114,11 +128,12 @@ class StoredRuns:
         runnables = tuple(runnables)
         for runnable in runnables:
             check_own_name(runnable)
-        self.runnables.update({runnable.name: runnable for runnable in runnables})
+        self.added.update({runnable.name: runnable for runnable in runnables})
+        self.runnables.update(self.added)
 
     async def runnable_of(self, run: str, user: str | None) -> Runnable:
         """Return the runnable of a stored run. Raises `NotFound` for an unknown run or runnable."""
-        with _backend_errors(run):
+        with backend_errors(run):
             record, _ = await load_run(self.store, run, user)
         runnable = self.runnables.get(record.agent)
         if runnable is None:
@@ -133,6 +148,8 @@ class StoredRuns:
         self.runnables.setdefault(runnable.name, runnable)
         job.journal = self._new_journal(job) if journal is None else journal
         job.journal.is_within = isinstance(job.asked, AskedWithin)
+        if job.resolved.memory.events:
+            self._events.add(job, job.journal.store)
         if journal is not None and journal.replay is not None:
             restore_inbox(job, journal.replay.steps, journal.signals)
 
@@ -143,7 +160,7 @@ class StoredRuns:
         """
         if asked.session is not None and not isinstance(asked, AskedWithin):
             raise UsageError("a stored run has a session of its own", hint="Leave session= out to resume it.")
-        with _backend_errors(resume.run_id):
+        with backend_errors(resume.run_id):
             journal = await self._claim(self.store, resume, asked.user)
         found = journal.record.session, journal.record.user, asked.deps, journal
         if isinstance(asked, AskedBusy):
@@ -154,17 +171,20 @@ class StoredRuns:
         asked.session, asked.user, asked.journal = journal.record.session, journal.record.user, journal
         return asked
 
-    async def find_within(self, asked: AskedWithin, resolved: Resolved) -> RunResult | Resume | None:
+    async def find_within(
+        self, asked: AskedWithin, runnable: Runnable, resolve: Callable[[Runnable], Resolved]
+    ) -> RunResult | Resume | None:
         """Return the result of a run within a flow, a value to resume the run, or None for a new run."""
         assert asked.child is not None, "only a stored flow is resumed"
-        with _backend_errors(asked.child):
+        with backend_errors(asked.child):
             try:
                 record, entries = await self.store.load_run(asked.child)
             except NotFound:
                 return None
             if record.status != "completed":
                 return Resume(asked.child, asked.is_forced)
-            return read_completed(record, entries, resolved)
+        await self._tools(runnable)
+        return read_completed(record, entries, resolve(runnable))
 
     async def _claim(self, store: RunStore, resume: Resume, user: str | None) -> Journal:
         if resume.run_id in self._owed:
@@ -175,13 +195,14 @@ class StoredRuns:
         if record.code in (RunInterrupted.code, RunRolledBack.code):
             hint = "Fork it to go on from one of its steps; or run the agent again."
             raise RunConflict(f"run {record.id!r} is over: {record.error}", hint=hint)
-        if record.id in self._live or (not resume.force and self._is_under_way(record)):
+        owner = self._lease.owner if self._leases is None else await self._lease.hold(self._leases)
+        if record.id in self._live or (not resume.force and not await self._find_gone([record])):
             hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
             raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
         # Without a wait after the check: a second resume in this runtime must meet the conflict above.
         self._live[record.id] = None
         try:
-            await store.claim_run(record.id, self._owner, held_by=record.owner)
+            await store.claim_run(record.id, owner, held_by=record.owner)
             # Read again: the former owner may have written until the claim.
             record, entries = await store.load_run(record.id)
             signals = await store.signals(record.id) if isinstance(store, SignalStore) else ()
@@ -191,10 +212,16 @@ class StoredRuns:
             self.release(record.id)
             raise
         journal = self._journal(store, record)
+        journal.owner = owner
         journal.replay, journal.seq, journal.begun, journal.forced = replay, len(entries), True, resume.force
         journal.first = replay.begun
         journal.signals = signals
         journal.decided = {(each.turn, each.call.id): each for each in approvals}
+        if self._takeovers is not None and record.takeovers > self._takeovers and not resume.force:
+            try:
+                raise await set_aside(journal)
+            finally:
+                self.release(record.id)
         return journal
 
     def _new_journal(self, job: Job[Any]) -> Journal:
@@ -203,17 +230,25 @@ class StoredRuns:
         session = None if job.session is None else job.session.id
         parent = None if job.outer is None else job.outer.run_id
         record = RunRecord(
-            job.run_id, job.agent, session=session, user=job.asked.user, parent=parent, input=asked, owner=self._owner
+            job.run_id,
+            job.agent,
+            session=session,
+            user=job.asked.user,
+            parent=parent,
+            input=asked,
+            owner=self._lease.owner,
         )
         return self._journal(store, record)
 
     def _journal(self, store: RunStore, record: RunRecord) -> Journal:
         gone, owe = functools.partial(self.release, record.id), functools.partial(self._owed.__setitem__, record.id)
-        return Journal(store, record, self._owner, gone, owe, self._news, wakes=self.wakes)
+        leases = self._leases
+        hold = None if leases is None else functools.partial(self._lease.hold, leases)
+        return Journal(store, record, self._lease.owner, gone, owe, self._news, wakes=self.wakes, hold=hold)
 
     async def fork(self, run: str, user: str | None, change: ForkChange) -> str:
         """Store a run with the first entries of another, and what is changed; return its id. Raises as `make_fork`."""
-        with _backend_errors(run):
+        with backend_errors(run):
             return await make_fork(self.store, *await load_run(self.store, run, user), change)
 
     async def cancel(self, run: str, user: str | None) -> bool:
@@ -222,7 +257,7 @@ class StoredRuns:
             await load_run(self.store, run, user)
         if self._cancel_here(run):
             return True
-        with _backend_errors(run):
+        with backend_errors(run):
             return await self.store.cancel_run(run)
 
     async def signal(self, run: str, name: str, value: Any, user: str | None) -> RunStatus:
@@ -245,7 +280,7 @@ class StoredRuns:
         if at == "now":
             return await self.cancel(run, user)
         if user is not None:
-            with _backend_errors(run):
+            with backend_errors(run):
                 await load_run(self.store, run, user)
         if (live := self._live.get(run)) is not None:
             request_stop(*live, at, grace)
@@ -258,7 +293,7 @@ class StoredRuns:
         return status == "running" or await self.cancel(run, None)
 
     async def _send_signal(self, run: str, name: str, value: bytes, user: str | None) -> RunStatus:
-        with _backend_errors(run):
+        with backend_errors(run):
             store = self.store
             if not isinstance(store, SignalStore):
                 hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
@@ -278,13 +313,17 @@ class StoredRuns:
         """Return the runs that are not under way here, each with its runnable."""
         return [(each, self.runnables[each.agent]) for each in records if each.id not in self._live]
 
-    def is_stopped(self, record: RunRecord) -> bool:
-        """Return whether a run is stored as `running` without a living owner."""
-        return record.status == "running" and not self._is_under_way(record)
+    async def find_stopped(self, records: Iterable[RunRecord]) -> set[str]:
+        """Return the ids of the runs in `records` that are stored as `running` without a living owner."""
+        running = [each for each in records if each.status == "running"]
+        if not running:
+            return set()
+        with backend_errors(running[0].id):
+            return await self._find_gone(running)
 
     async def approval(self, approval: str, user: str | None) -> Approval:
         """Return an approval by its id. Raises `NotFound`."""
-        with _backend_errors(run_of(approval)):
+        with backend_errors(run_of(approval)):
             return await self._approval(self.store, approval, user)
 
     async def decide(
@@ -299,7 +338,7 @@ class StoredRuns:
     ) -> Approval:
         """Decide an approval. Raises `NotFound`, `ApprovalConflict`, and `UsageError` for unfit arguments."""
         decision = Decision(status, encode_value(value, needed=status == "answered"), reason, by)
-        with _backend_errors(run_of(approval)):
+        with backend_errors(run_of(approval)):
             store = self.store
             found = await self._approval(store, approval, user)
             runnable = self.runnables.get(found.agent)
@@ -324,7 +363,9 @@ class StoredRuns:
         with trio.CancelScope() as scope:
             self.watch(job, scope, nursery)
             return await execute(job)
-        error = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
+        assert job.journal is not None, "only stored runs come here"
+        error: AgnoError = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
+        error = job.journal.lost or error
         error.result = job.outcome
         raise error
 
@@ -332,6 +373,8 @@ class StoredRuns:
         """Note a run as under way here, in its scope: other processes may cancel and stop it, and send messages."""
         assert nursery is not None  # a runtime makes no job before it is open
         self._live[job.run_id] = job, scope
+        if self._events.writers:
+            self._events.start(nursery)
         if self._watching is None:
             # Set before the task begins, so that a second run does not start a second task.
             self._watching = trio.CancelScope()
@@ -340,6 +383,8 @@ class StoredRuns:
     def release(self, run: str) -> None:
         """Note a run as no longer under way here."""
         self._live.pop(run, None)
+        if self._events.writers:
+            self._events.end(run)
         if self._closing:
             self.close()
 
@@ -348,8 +393,10 @@ class StoredRuns:
         self._closing = True
         if self.waking is not None:
             self.waking.cancel()
-        if not self._live and self._watching is not None:
-            self._watching.cancel()
+        if not self._live:
+            if self._watching is not None:
+                self._watching.cancel()
+            self._events.close()
 
     def _cancel_here(self, run: str) -> bool:
         """Cancel a run under way here. Return False for any other run."""
@@ -363,10 +410,14 @@ class StoredRuns:
         assert self._watching is not None
         try:
             with self._watching:
-                while self._live or self._owed:
-                    await trio.sleep(WATCH_SECONDS)
-                    await self._pay(*self._owed)
-                    await self._look_into_store(store)
+                async with trio.open_nursery() as nursery:
+                    if self._leases is not None:
+                        nursery.start_soon(self._lease.keep, self._leases, name="renews the lease")
+                    while self._live or self._owed:
+                        await await_requests(store, list(self._live), WATCH_SECONDS)
+                        await self._pay(*self._owed)
+                        await self._look_into_store(store)
+                    nursery.cancel_scope.cancel()
         finally:
             self._watching = None
 
@@ -394,14 +445,20 @@ class StoredRuns:
             if must_pass(exc):
                 raise
             return
-        if wish is not None and job.outcome is None:
+        if wish is None or job.outcome is not None:
+            return
+        if isinstance(wish, StopWish):
             request_stop(job, scope, wish.at, wish.grace)
+        elif job.session is not None:
+            stop_for_other(job, job.session, Takeover(wish.by, wish.keeps))
 
     async def pay_all(self) -> None:
-        """Try once more to store every owed end, for a bounded time and shielded from cancellation."""
+        """Try once more to store every owed end, for a bounded time and shielded; log last events; end the lease."""
+        await self._events.flush_last()
         if self._owed:
             with trio.move_on_after(END_SECONDS, shield=True):
                 await self._pay(*self._owed)
+        await self._lease.release()
 
     async def _pay(self, *runs: str) -> None:
         """Store the owed ends of the runs. An end that cannot be stored yet stays owed."""
@@ -418,39 +475,25 @@ class StoredRuns:
                     continue
                 self._owed.pop(run, None)
 
-    def _is_under_way(self, record: RunRecord) -> bool:
-        """Return whether the run's owner still carries the run out. A process on another host is taken to live."""
-        if record.owner is None:
-            return False
-        here = _IN_PROCESS.get(runtime_of(record.owner))
+    def _give_up(self, owner: str) -> None:
+        """End the runs of a former name of this runtime, whose lease was lost, and store nothing of them."""
+        _IN_PROCESS[runtime_of(self._lease.owner)] = self
+        for run, live in list(self._live.items()):
+            journal = None if live is None else live[0].journal
+            # A run that is about to begin takes the new name: the lease had ended while there was no run.
+            if live is not None and journal is not None and journal.begun and journal.owner == owner:
+                hint = "Another runtime goes on with it if it wakes runs; or resume it."
+                journal.lost = LeaseLost(f"run {run!r} was given up: its lease could not be renewed", hint=hint)
+                live[1].cancel()
+
+    async def _find_gone(self, records: Iterable[RunRecord]) -> set[str]:
+        return await find_gone(records, lease_store(self.store), self._is_alive)
+
+    def _is_alive(self, run: str, owner: str) -> bool | None:
+        """Return whether the owner carries out the run; None for a process that may be alive or on another host."""
+        here = _IN_PROCESS.get(runtime_of(owner))
         if here is not None:
-            return record.id in here._live
+            return run in here._live
         # A garbage-collected runtime of this process carries out nothing, although the process lives.
-        return process_of(record.owner) != process_of(self._owner) and seems_alive(record.owner)
-
-
-async def load_run(store: RunStore, run: str, user: str | None) -> tuple[RunRecord, list[Entry]]:
-    """Return the record and the journal of a run. Raises `NotFound` if the run belongs to a user other than `user`."""
-    record, entries = await store.load_run(run)
-    if user is not None and record.user != user:
-        raise unknown_run(run)
-    return record, entries
-
-
-def _no_store_error(memory: MemoryBackend) -> UsageError:
-    hint = "Use one that does, such as 'sqlite:///agents.db' or 'memory:'."
-    return UsageError(f"the memory backend {type(memory).__name__} stores no runs", hint=hint)
-
-
-@contextmanager
-def _backend_errors(run: str) -> Iterator[None]:
-    """Raise a `BackendError` in place of a foreign exception of the memory backend. Check that trio runs first."""
-    check_in_trio("a Runtime")
-    try:
-        yield
-    except AgnoError:
-        raise
-    except BaseException as exc:
-        if must_pass(exc):
-            raise
-        raise BackendError(f"the memory backend failed on run {run!r}: {named(exc)}") from exc
+        is_here = process_of(owner) == process_of(self._lease.owner)
+        return False if is_here or not seems_alive(owner) else None

@@ -14,6 +14,7 @@ import math
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 import trio
 
 from agno_rt._drive.nesting import OUTER
@@ -22,6 +23,7 @@ from agno_rt._runtime.closing import CLOSE_SECONDS
 from agno_rt._runtime.opened import ToolkitsClosed
 from agno_rt._runtime.resolve import Resolver
 from agno_rt.errors import AgnoError, PluginError, UsageError
+from agno_rt.events import Event, ToolkitChanged
 from agno_rt.failures import add_note, must_pass, named, repr_of, text_of
 from agno_rt.limits import LimitStatistics
 from agno_rt.tools import Tool, Toolkit
@@ -49,8 +51,9 @@ class Toolkits:
     except toolkits in use by a run.
     """
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, tell: Callable[[Event], None]) -> None:
         self._resolver = resolver
+        self._tell = tell
         self._owners: dict[Toolkit, _Owner] = {}
         self._manager: Any = None
         self._nursery: trio.Nursery | None = None
@@ -149,7 +152,7 @@ class Toolkits:
             idle = (self._owners[other] for other in self._resolver.idle_toolkits())
             if (first := next((other for other in idle if not (other.waiting or other.wanted)), None)) is not None:
                 first.leave()
-        owner = self._owners[toolkit] = _Owner(toolkit, self._resolver)
+        owner = self._owners[toolkit] = _Owner(toolkit, self._resolver, self._tell)
         # The toolkit outlives the first run: its task must not keep the run alive, nor count as a part of the run.
         context = contextvars.copy_context()
         context.run(OUTER.set, None)
@@ -171,7 +174,7 @@ class _Owner:
     `waiting` counts tasks waiting for the opening; `wanted` counts tasks between the opening and the start of a run.
     """
 
-    def __init__(self, toolkit: Toolkit, resolver: Resolver) -> None:
+    def __init__(self, toolkit: Toolkit, resolver: Resolver, tell: Callable[[Event], None]) -> None:
         self.toolkit = toolkit
         self.name = f"toolkit {toolkit.name!r}"
         self.waiting = 0
@@ -181,6 +184,7 @@ class _Owner:
         self.is_leaving = False
         self.gone = trio.Event()
         self._resolver = resolver
+        self._tell_observers = tell
         self._is_lost = False
         self._ready = trio.Event()
         self._told_to_leave = trio.Event()
@@ -199,9 +203,16 @@ class _Owner:
             if must_pass(exc):
                 raise
             self.failure = cause(exc)
+            self._tell("failed", error=text_of(self.failure))
+        else:
+            if self.has_opened:
+                self._tell("closed")
         finally:
             self.is_leaving = True
             self._ready.set()
+
+    def _tell(self, state: Any, **more: Any) -> None:
+        self._tell_observers(ToolkitChanged(self.toolkit.name, state, **more))
 
     async def _serve(self, given: object) -> None:
         """Let runs use the yielded tools until `leave` is called or the toolkit is lost."""
@@ -220,9 +231,12 @@ class _Owner:
             self._scope.deadline = trio.current_time() + CLOSE_SECONDS
 
     async def _follow(self, changing: AsyncIterable[object]) -> None:
-        """Publish the tools each time they change."""
+        """Publish the tools each time they change, and tell observers of what the toolkit tells of itself."""
         async for given in changing:
-            self._publish(given)
+            if isinstance(given, ToolkitChanged):
+                self._tell_observers(msgspec.structs.replace(given, toolkit=self.toolkit.name))
+            else:
+                self._publish(given)
         if not self.has_opened:
             raise UsageError("it yielded no tools", hint="Send a list of tools first; it may be empty.")
 
@@ -232,6 +246,7 @@ class _Owner:
         if not self.is_leaving:
             self._resolver.publish(self.toolkit, tools)
             self._scope.deadline = math.inf
+            self._tell("changed" if self.has_opened else "opened", tools=len(tools))
             self.has_opened = True
             self._ready.set()
 

@@ -32,5 +32,7 @@ class UserFacts:
 
                 self._tools = {tool.name: tool for tool in fact_tools(store)}
             # A copy for this run: other runs of the agent may have no user.
-            tools = {**self._tools, **job.resolved.tools}
-            job.resolved = msgspec.structs.replace(job.resolved, tools=tools, nests=True)
+            own = job.resolved.tools
+            offered = (*(tool for name, tool in self._tools.items() if name not in own), *job.resolved.offered)
+            tools = {**self._tools, **own}
+            job.resolved = msgspec.structs.replace(job.resolved, tools=tools, offered=offered, nests=True)

@@ -1,6 +1,7 @@
 """Wakes paused runs when their time has come: a sleep or a wait of a workflow is over, or an approval has expired.
 
-Any number of processes may wake the runs of a store. A run is claimed before it goes on, and one process gets it.
+Also takes over runs whose owner is gone, when its lease has ended. Any number of processes may wake the runs of a
+store. A run is claimed before it goes on, and one process gets it.
 """
 
 from __future__ import annotations
@@ -8,16 +9,24 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import trio
 
+from agno_rt._runtime.shared_store.lease_keeper import lease_store
 from agno_rt._runtime.stored_runs import StoredRuns
 from agno_rt.errors import AgnoError, BackendError, NotFound, UsageError
-from agno_rt.failures import must_pass
-from agno_rt.run_store import FlowStore, Resume, RunRecord
+from agno_rt.failures import must_pass, named
+from agno_rt.result import RunResult
+from agno_rt.run_store import FlowStore, Resume, RunRecord, RunSetAside
 from agno_rt.runnable import Runnable
+from agno_rt.runs import Run
 
-__all__ = ["MOST_WOKEN", "WAKE_SECONDS", "begin_waking", "find_due", "wake_runs"]
+__all__ = ["MOST_WOKEN", "WAKE_SECONDS", "OnEnd", "begin_waking", "find_due", "wake_runs"]
+
+OnEnd: TypeAlias = Callable[[RunRecord, RunResult], Awaitable[None]]
+"""A function that is told of the end of a run, with the record from before the run went on."""
 
 WAKE_SECONDS = 1.0
 """Seconds between two looks for runs to wake: a run wakes that much late at most."""
@@ -42,12 +51,16 @@ def begin_waking(stored: StoredRuns) -> trio.CancelScope:
 
 
 async def find_due(stored: StoredRuns, limit: int) -> list[tuple[RunRecord, Runnable]]:
-    """Return at most `limit` paused runs that are due, each with its runnable; none if the store fails."""
+    """Return at most `limit` paused runs that are due or lost, each with its runnable; none if the store fails."""
     store = stored.store
     if limit < 1 or not isinstance(store, FlowStore):
         return []
+    limit, agents = min(limit, MOST_WOKEN), list(stored.runnables)
+    leases = lease_store(store)
     try:
-        due = await store.find_due(list(stored.runnables), before=time.time(), limit=min(limit, MOST_WOKEN))
+        due = await store.find_due(agents, before=time.time(), limit=limit)
+        if leases is not None and len(due) < limit:
+            due += await leases.find_lost(agents, limit=limit - len(due))
     except BaseException as exc:
         if must_pass(exc):
             raise
@@ -58,15 +71,22 @@ async def find_due(stored: StoredRuns, limit: int) -> list[tuple[RunRecord, Runn
 async def wake_runs(
     stored: StoredRuns,
     scope: trio.CancelScope,
-    start: Callable[[Runnable, Resume], Awaitable[object]],
+    start: Callable[[Runnable, Resume], Awaitable[Run[Any]]],
     count_room: Callable[[], int],
+    on_end: OnEnd | None = None,
 ) -> None:
-    """Start each due run until the scope is cancelled; `count_room` returns how many runs may begin now."""
+    """Start each due run until the scope is cancelled; `count_room` returns how many runs may begin now.
+
+    `on_end` is told of the end of each run that was started.
+    """
     begun: set[str] = set()
 
     async def wake(record: RunRecord, runnable: Runnable) -> None:
         try:
-            await start(runnable, Resume(record.id))
+            run = await start(runnable, Resume(record.id))
+        except RunSetAside as exc:
+            warnings.warn(f"{exc.message}\n{exc.hint}", RuntimeWarning, stacklevel=2)
+            await _tell_end(record, exc, on_end)
         except BackendError:
             # Another process was faster. If the backend failed, the next look finds the run again.
             begun.discard(record.id)
@@ -78,6 +98,7 @@ async def wake_runs(
             warnings.warn(text, RuntimeWarning, stacklevel=2)
         else:
             begun.discard(record.id)
+            await _tell_end(record, run, on_end)
 
     with scope:
         async with trio.open_nursery() as nursery:
@@ -87,3 +108,25 @@ async def wake_runs(
                         begun.add(record.id)
                         nursery.start_soon(wake, record, runnable, name=f"wakes run {record.id}")
                 await trio.sleep(WAKE_SECONDS)
+
+
+async def _tell_end(record: RunRecord, run: Run[Any] | RunSetAside, on_end: OnEnd | None) -> None:
+    """Wait for the end of the run, if somebody wants to know of it, and tell."""
+    if on_end is None:
+        return
+    if isinstance(run, RunSetAside):
+        result: RunResult | None = RunResult(record.id, "failed", error=run)
+    else:
+        with suppress(AgnoError):
+            await run.wait()
+        result = run.result
+    if result is None:
+        return
+    try:
+        await on_end(record, result)
+    except BaseException as exc:
+        if must_pass(exc):
+            raise
+        # The end of one run, or a memory that is away, must not end the runtime with all other runs.
+        text = f"the end of run {record.id!r} of {record.agent!r} was not told: {named(exc)}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)

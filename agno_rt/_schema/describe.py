@@ -253,16 +253,18 @@ def _attach_definitions(schema: dict[str, Any], components: dict[str, Any]) -> d
     """Resolve the outermost reference of the schema, and attach all definitions in use."""
     if "$ref" in schema:
         schema = components[schema["$ref"].removeprefix(_DEFS)]
+    # A note of a type may bring a schema with definitions of its own: its references lead into these.
+    own = schema.get("$defs", {})
     needed: dict[str, Any] = {}
     waiting = _find_references(schema)
     while waiting:
         name = waiting.pop()
-        if name not in needed:
+        if name not in needed and name not in own:
             needed[name] = components[name]
             waiting |= _find_references(components[name])
     if needed:
         # In the order of `components`: the set `waiting` has none, and a schema must be the same each time.
-        schema = {**schema, "$defs": {name: components[name] for name in components if name in needed}}
+        schema = {**schema, "$defs": {**own, **{name: components[name] for name in components if name in needed}}}
     return schema
 
 

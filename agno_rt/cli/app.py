@@ -33,7 +33,10 @@ VERBS = (
     "keys",
     "sessions",
     "runs",
+    "facts",
     "approvals",
+    "knowledge",
+    "memory",
     "top",
     "init",
     "doctor",
@@ -44,7 +47,10 @@ VERBS = (
 """Built-in verbs, in the order of `--help`; `agno_rt.cli.verbs.VERB` holds the click command `command`."""
 
 _ELSEWHERE = {"bench": "bench", "profile": "bench", "serve": "serve"}
-"""Commands of agno_rt's own plugins, with the plugin's name: suggested for a misspelt command even if not installed."""
+"""Commands of the plugins that `agno-rt[all]` installs, with the plugin's name.
+
+Installed plugins tell their commands by a hook. These are suggested for a misspelt command while the plugin, which
+could tell, is not installed."""
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""

@@ -34,6 +34,8 @@ _SHOWN = 60
 class CheckedModel:
     """The result of a check. `cost` is `None` if the price is unknown; `first` is the time of the first piece.
 
+    `price_as_of` is the day of the price, if known.
+
     `error` is `None` if the model answered; `hint` is the remedy, `status` the HTTP status, `request_id` the provider's
     name for the request.
     """
@@ -48,6 +50,7 @@ class CheckedModel:
     error: str | None = None
     hint: str = ""
     status: int | None = None
+    price_as_of: str = ""
 
 
 def check_model(config: Config, spec: str) -> CheckedModel:
@@ -89,6 +92,7 @@ async def _ask_model(config: Config, spec: str) -> CheckedModel:
             usage,
             cost,
             response.request_id,
+            price_as_of=price.as_of if price is not None and cost is not None else "",
         )
 
 
@@ -100,6 +104,8 @@ def print_answer(checked: CheckedModel) -> None:
         return
     usage = checked.usage or Usage()
     cost = "cost unknown" if checked.cost is None else f"cost ${checked.cost:.6f}"
+    if checked.price_as_of:
+        cost += f" by the price of {checked.price_as_of}"
     answer = " ".join(checked.answer.split())
     shown = answer if len(answer) <= _SHOWN else f"{answer[:_SHOWN]}..."
     tokens = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"

@@ -1,10 +1,9 @@
-"""Checks of everything that agents need: Python, plugins, configuration, models, memory, agents, the server's port."""
+"""Checks of all that agents need: Python, plugins, configuration, models, memory, agents; plugins add their own."""
 
 from __future__ import annotations
 
-import os
 import platform
-import socket
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -27,7 +26,8 @@ from agno_rt.failures import must_pass, named
 from agno_rt.keys.key_file import KeyFile
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, check_tables, load_project
-from agno_rt.readiness import check_ready
+from agno_rt.readiness import Finding, check_ready
+from agno_rt.run_store import RunStore
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
 from agno_rt.workflows.functions import WorkflowFunction
@@ -38,7 +38,7 @@ Status: TypeAlias = Literal["ok", "note", "warning", "error"]
 
 _LEAST_PYTHON = (3, 11)
 _PACKAGES = ("trio", "msgspec", "attrs", "pluggy")
-_PORT = 7777
+_MOST_RUNS = 10_000
 _REACH_SECONDS = 15.0
 """The longest wait for the connection to a model's server."""
 
@@ -70,8 +70,9 @@ def examine(config: str | None, *, online: bool = False) -> Iterator[Line]:
         yield _describe_configuration(project, read, config)
     yield from found
     yield from _check_models(read, host)
-    of_memory = trio.run(_check_memory, read)
+    of_memory, *more = trio.run(_check_memory, read)
     yield of_memory
+    yield from more
     # A broken memory is reported once, not again for each agent.
     if project is not None:
         with_memory = project if of_memory.status == "ok" else _with_default_memory(project)
@@ -79,7 +80,7 @@ def examine(config: str | None, *, online: bool = False) -> Iterator[Line]:
         if online:
             yield from trio.run(_reach_servers, with_memory)
     yield from _check_keys()
-    yield from _check_port(read, host)
+    yield from _examine_plugins(read, host)
 
 
 def _check_versions() -> Iterator[Line]:
@@ -141,19 +142,41 @@ def _check_models(read: Config, host: PluginHost) -> Iterator[Line]:
         yield Line("note", "models", f"{', '.join(specs)}: {message}", hint)
 
 
-async def _check_memory(read: Config) -> Line:
+async def _check_memory(read: Config) -> list[Line]:
+    """Return the line of the memory, and a line for runs that have stopped."""
     url, host = read.runtime.memory, PluginHost(block=read.runtime.block)
     try:
         async with Runtime(memory=url, plugins=host, settings=read.plugins, origin=str(read.path or "")) as runtime:
             for each in await check_ready(runtime):
-                named = each.message if "memory" in each.message else f"memory {url}: {each.message}"
-                return Line("error", "memory", named, each.hint)
-        if url != "memory:":
-            return Line("ok", "memory", f"memory {url} opens")
+                shown = _hide_password(url)
+                named = each.message if "memory" in each.message else f"memory {shown}: {each.message}"
+                if each.level == "note":
+                    return [Line("ok", "memory", named, each.hint), *await _find_stopped_runs(runtime)]
+                return [Line("error", "memory", named, each.hint)]
+            if url != "memory:":
+                line = Line("ok", "memory", f"memory {_hide_password(url)} opens")
+                return [line, *await _find_stopped_runs(runtime)]
         kept = tilde(data_folder())
     except AgnoError as exc:
-        return Line("error", "memory", exc.message, exc.hint)
-    return Line("ok", "memory", f"memory: ends with the process; chats and stored runs are kept in {kept}")
+        return [Line("error", "memory", exc.message, exc.hint)]
+    return [Line("ok", "memory", f"memory: ends with the process; chats and stored runs are kept in {kept}")]
+
+
+async def _find_stopped_runs(runtime: Runtime) -> list[Line]:
+    """Return a note if the processes of running runs are gone."""
+    store = runtime.memory
+    if not isinstance(store, RunStore):
+        return []
+    stopped = await runtime.find_stopped(await store.runs(status="running", limit=_MOST_RUNS))
+    if not stopped:
+        return []
+    hint = "`agno-rt runs list --status running` has them. `agno-rt serve` takes them over, and `runs resume ID` one."
+    return [Line("note", "memory", f"{counted(len(stopped), 'run')} stopped with the process", hint)]
+
+
+def _hide_password(url: str) -> str:
+    """Return the URL of a server without the password."""
+    return re.sub(r"^([a-z+]+://[^/?#]*?):[^/?#]*@", r"\1:***@", url)
 
 
 def _with_default_memory(project: Project) -> Project:
@@ -239,23 +262,19 @@ async def _reach_server(runtime: Runtime, spec: str) -> Line | None:
     return Line("ok", "models", f"the server of {spec} can be reached")
 
 
-def _check_port(read: Config, host: PluginHost) -> Iterator[Line]:
-    """Yield whether `agno-rt serve` could listen on its port, if the plugin is installed."""
-    if "serve" not in host.names():
-        return
-    table = read.plugins.get("serve", {})
-    address, port = table.get("host", "127.0.0.1"), table.get("port", _PORT)
-    if port == 0:
-        return  # the server will choose a free port
-    try:
-        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as sock:
-            # As the server does: without the option a port that was just closed counts as used for a minute.
-            if os.name == "posix":
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((address, port))
-    except (OSError, TypeError, OverflowError) as exc:
-        hint = "Perhaps a server is running already. `agno-rt serve --port 0` chooses a free port."
-        yield Line("warning", "port", f"port {port} of {address} cannot be used: {exc}", hint)
-    else:
-        yield Line("ok", "port", f"port {port} is free for `agno-rt serve`")
+def _examine_plugins(read: Config, host: PluginHost) -> Iterator[Line]:
+    """Yield what plugins find about themselves by the hook `agno_rt_examine`."""
+    for name in host.names():
+        if name in host.failures:
+            continue  # reported by `_check_plugins`
+        try:
+            found = host.examine(name, read.plugins.get(name, {}))
+        except AgnoError as exc:
+            yield Line("error", name, exc.message, exc.hint)
+            continue
+        for each in found:
+            if isinstance(each, Finding):
+                yield Line("ok" if each.level == "note" else each.level, name, each.message, each.hint)
+            else:
+                hint = "The hook agno_rt_examine must return Findings: tell the plugin's author."
+                yield Line("error", name, f"plugin {name!r} found {type(each).__name__}, not a Finding", hint)

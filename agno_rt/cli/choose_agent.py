@@ -17,7 +17,7 @@ from agno_rt.agent import Agent, ToolLike
 from agno_rt.cli.target import Target, find_agent, is_agent, model_target
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.failures import repr_of
-from agno_rt.plugins import PluginHost
+from agno_rt.plugins import PluginHost, extra_plugins
 from agno_rt.project import load_project
 from agno_rt.runnable import Runnable
 from agno_rt.tools import Tool, Toolkit
@@ -98,25 +98,38 @@ def split_words(words: tuple[str, ...], config: str | None, changes: Changes) ->
 def find_tool(spec: str, host: PluginHost) -> ToolLike:
     """Find the tool of `plugin:tool`, `FILE.py:function` or `package.module:function`. Raises `UsageError`."""
     source, colon, name = spec.rpartition(":")
-    if not colon or not source or not name:
-        if not spec.endswith(".py"):
-            raise UsageError(f"{spec!r} does not name a tool", hint=_FORMS)
-        source, name = spec, ""
-    elif not source.endswith(".py") and host.provides(spec.partition(":")[0], "tools"):
+    if not (source or spec).endswith(".py") and host.provides(spec.partition(":")[0], "tools"):
         return spec
-    return _load_tool(source, name)
+    if spec.endswith(".py"):
+        return _load_tool(spec, "")
+    if not colon or not source or not name:
+        raise UsageError(f"{spec!r} does not name a tool", hint=_suggest_tool(spec, host))
+    try:
+        return _load_tool(source, name)
+    except NotFound as exc:
+        if exc.kind != "module":
+            raise
+        plugin = spec.partition(":")[0]
+        if plugin in extra_plugins() and plugin not in host.names():
+            raise NotFound("plugin", plugin, (), where=f"in {spec!r}") from exc
+        raise NotFound("module", source, (), where="of a tool", hint=_suggest_tool(spec, host)) from exc
 
 
 _FORMS = "Write plugin:tool, as in files:search:docs, FILE.py:function, or package.module:function."
 
 
+def _suggest_tool(spec: str, host: PluginHost) -> str:
+    if hint := host.suggest("tools", spec):
+        return hint
+    plugin, colon, _ = spec.partition(":")
+    offers = list(host.offers("tools"))
+    known = {offer.plugin for offer in offers} if colon else {offer.spec for offer in offers}
+    close = difflib.get_close_matches(plugin, known, n=1)
+    return f"Did you mean {close[0]!r}? {_FORMS}" if close else f"{_FORMS} `agno-rt plugins` lists tools."
+
+
 def _load_tool(source: str, name: str) -> ToolLike:
-    try:
-        found = dict(vars(load_module(source, Path())))
-    except NotFound as exc:
-        if exc.kind != "module":
-            raise
-        raise NotFound("module", source, (), where="of a tool", hint=_FORMS) from exc
+    found = dict(vars(load_module(source, Path())))
     tools = [key for key, value in found.items() if isinstance(value, Tool | Toolkit)]
     if name and name in found:
         value: ToolLike = found[name]

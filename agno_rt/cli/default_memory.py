@@ -13,7 +13,7 @@ from agno_rt.config import Config
 from agno_rt.errors import BackendError
 from agno_rt.project import Project
 from agno_rt.runnable import Runnable, list_parts
-from agno_rt.tools import Tool, Toolkit, tool
+from agno_rt.tools import Tool, Toolkit, ToolSearch, tool
 
 __all__ = [
     "data_folder",
@@ -90,6 +90,8 @@ def tilde(path: Path) -> str:
 
 def _may_pause(entry: ToolLike) -> bool:
     """Tell whether a call may have to wait. Tools of plugins and of toolkits to open are not known yet, so they may."""
+    if isinstance(entry, ToolSearch):
+        return any(map(_may_pause, entry.tools))
     if isinstance(entry, Toolkit):
         return entry.open is not None or any(each.pauses for each in entry.tools)
     if isinstance(entry, str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import attrs
 import trio
@@ -19,7 +20,16 @@ from agno_rt.plugins import Offer, PluginHost
 from agno_rt.readiness import check_ready
 from agno_rt.runtime import Runtime
 
-__all__ = ["ListedModel", "find_fault", "find_missing", "list_models", "print_models"]
+__all__ = [
+    "ListedModel",
+    "expand_specs",
+    "find_fault",
+    "find_missing",
+    "is_form",
+    "list_models",
+    "print_models",
+    "write_price",
+]
 
 _FILE = re.compile(r"\bPATH\b")
 """The placeholder for a file name in a spec: there is nothing to check."""
@@ -29,8 +39,8 @@ _FILE = re.compile(r"\bPATH\b")
 class ListedModel:
     """A row of the table. `ready` is `None` for a form of many models; `missing` is the reason if not ready.
 
-    `media` are the types that the model accepts, `output` is the way to ask for an output type, and `price` is for a
-    million tokens; each is `None` if unknown.
+    `media` are the types that the model accepts, `output` is the way to ask for an output type, `price` is for a
+    million tokens, and `context` and `max_output` are the most tokens; each is `None` if unknown.
     """
 
     spec: str
@@ -42,6 +52,9 @@ class ListedModel:
     media: tuple[str, ...] | None = None
     output: OutputMode | None = None
     price: Price | None = None
+    context: int | None = None
+    max_output: int | None = None
+    kind: str = "model"
 
 
 def list_models(config: Config, host: PluginHost) -> list[ListedModel]:
@@ -53,23 +66,23 @@ async def _describe_models(config: Config, host: PluginHost) -> list[ListedModel
     async with Runtime(plugins=host, settings=config.plugins) as runtime:
         found = []
         for offer in host.offers("models"):
-            for spec in _expand_specs(offer, config):
-                if _FILE.search(spec):
+            for spec in expand_specs(offer, config):
+                if is_form(spec):
                     found.append(ListedModel(spec, offer.plugin, None, "", "", offer.help))
                     continue
                 missing, hint = await find_fault(runtime, spec) or ("", "")
                 facts = _read_facts(runtime, spec)
-                found.append(ListedModel(spec, offer.plugin, not missing, missing, hint, offer.help, *facts))
+                found.append(ListedModel(spec, offer.plugin, not missing, missing, hint, offer.help, **facts))
         return found
 
 
-def _read_facts(runtime: Runtime, spec: str) -> tuple[tuple[str, ...] | None, OutputMode | None, Price | None]:
-    """Return the media, the output mode and the price of a model, as far as they are known."""
+def _read_facts(runtime: Runtime, spec: str) -> dict[str, Any]:
+    """Return the columns with facts about a model, as far as they are known."""
     try:
         profile = profile_of(runtime.model(spec))
     except AgnoError:
-        return None, None, None  # `find_fault` has told
-    return profile.media, profile.output, profile.price
+        return {}  # `find_fault` has told
+    return {name: getattr(profile, name) for name in ("media", "output", "price", "context", "max_output")}
 
 
 async def find_fault(runtime: Runtime, model: str | Model) -> tuple[str, str] | None:
@@ -80,7 +93,13 @@ async def find_fault(runtime: Runtime, model: str | Model) -> tuple[str, str] | 
     return None
 
 
-def _expand_specs(offer: Offer, config: Config) -> Iterator[str]:
+def is_form(spec: str) -> bool:
+    """Return whether the spec stands for any file, so that nothing can be checked."""
+    return _FILE.search(spec) is not None
+
+
+def expand_specs(offer: Offer, config: Config) -> Iterator[str]:
+    """Yield the specs of an offer to show: its name, or the plugin's examples for any name."""
     if offer.name != "*":
         yield f"{offer.plugin}:{offer.name}"
         return
@@ -97,20 +116,32 @@ def _expand_specs(offer: Offer, config: Config) -> Iterator[str]:
 def print_models(models: Sequence[ListedModel]) -> None:
     """Print a table of the models, and below the table each reason why models are not ready."""
     states = {True: "ready", False: "not ready", None: ""}
-    columns = (Column("MODEL", whole=True), Column("STATUS", whole=True), Column("PRICE"), Column("DESCRIPTION"))
-    rows = [(each.spec, states[each.ready], _write_price(each.price), each.description) for each in models]
-    print_table(columns, rows, empty="No plugin with models is installed. For one: pip install agno-rt-llamacpp")
+    columns = (Column("MODEL", whole=True), Column("STATUS", whole=True), Column("PRICE"))
+    more = (Column("CONTEXT", right=True), Column("DESCRIPTION"))
+    rows = [
+        (each.spec, states[each.ready], write_price(each.price), _write_tokens(each.context), each.description)
+        for each in models
+    ]
+    print_table(
+        (*columns, *more), rows, empty="No plugin with models is installed. For one: pip install agno-rt-llamacpp"
+    )
     for (message, hint), specs in find_missing(models).items():
         notice(f"{', '.join(specs)}: {message}\n  {hint}".rstrip())
     if ready := next((each.spec for each in models if each.ready), ""):
         notice(f'Try: agno-rt run {ready} "Hello!"')
 
 
-def _write_price(price: Price | None) -> str:
-    """Return the price of input and output, with the date if known."""
+def write_price(price: Price | None) -> str:
+    """Return the price of input and output, with the day of the price if known."""
     if price is None:
         return "unknown"
+    if not price.input and not price.output:
+        return "free"
     return f"{price.input:g} / {price.output:g}{f' ({price.as_of})' if price.as_of else ''}"
+
+
+def _write_tokens(tokens: int | None) -> str:
+    return "unknown" if tokens is None else f"{tokens:,}"
 
 
 def find_missing(models: Iterable[ListedModel]) -> dict[tuple[str, str], list[str]]:

@@ -17,7 +17,7 @@ from typing import IO, Any
 import attrs
 import msgspec
 
-from agno_rt.cli.transfer import make_seekable
+from agno_rt.cli.transfer.lines import make_seekable
 from agno_rt.errors import UsageError
 
 __all__ = ["Inputs", "Results", "open_inputs", "open_results"]

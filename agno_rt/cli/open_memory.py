@@ -17,7 +17,7 @@ import attrs
 import click
 import trio
 
-from agno_rt._runtime.stored_runs import load_run
+from agno_rt._runtime.store_errors import load_run
 from agno_rt.cli.default_memory import lasting_config
 from agno_rt.cli.report import show_warning
 from agno_rt.cli.tables import one_line
@@ -62,7 +62,7 @@ class Place:
 
     def open(self, act: Callable[[Runtime], Awaitable[T]], *, agents: bool = False) -> T:
         """Open a runtime on the memory, with the project's `agents` if asked, and return the result of `act`."""
-        runtime = self.project().runtime() if agents else self._make_runtime()
+        runtime = self.project().runtime() if agents else self.make_runtime()
 
         async def main() -> T:
             async with runtime:
@@ -71,12 +71,13 @@ class Place:
         with report_damage():
             return trio.run(main)
 
-    def _make_runtime(self) -> Runtime:
+    def make_runtime(self) -> Runtime:
+        """Return a runtime on the memory, without the project's agents."""
         config = self._choose_memory(configuration(self.config))[0]
         return Runtime(
             memory=config.runtime.memory,
             plugins=PluginHost(block=config.runtime.block),
-            settings=config.plugins,
+            settings=config.settings,
             origin="--memory" if self.memory is not None else str(config.path or ""),
         )
 

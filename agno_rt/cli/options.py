@@ -18,6 +18,7 @@ __all__ = [
     "json_option",
     "memory_option",
     "owner_option",
+    "page_options",
     "plain_option",
     "reasoning_option",
     "session_option",
@@ -71,7 +72,7 @@ def complete_agent(context: click.Context, argument: click.Parameter, incomplete
 def agent_options(function: F) -> F:
     """Add `--model`, `--system` and `--tool`: the fields of `agno_rt.cli.choose_agent.Changes`."""
     model = "Model to ask, as in openai:gpt-5: instead of the agent's, or without an agent."
-    tool = "Another tool: plugin:tool or FILE.py:function. May be given several times."
+    tool = "Another tool: plugin:tool, as `agno-rt plugins` lists, or FILE.py:function. May be given several times."
     options = (
         click.option("-m", "--model", metavar="SPEC", help=model),
         click.option("-s", "--system", metavar="TEXT", help="Instructions, instead of the agent's."),
@@ -142,6 +143,18 @@ def _check_name(context: click.Context, option: click.Parameter, value: str | No
 def owner_option(function: F) -> F:
     """Add `--user NAME`, for a verb that looks at stored things."""
     return click.option("--user", metavar="NAME", help="Only what belongs to this user.")(function)
+
+
+def page_options(what: str) -> Callable[[F], F]:
+    """Add `--limit` and `--offset`, for a verb that lists things."""
+
+    def add(function: F) -> F:
+        least = f"Maximum number of {what}."
+        offset = f"Leave out so many {what} at the beginning: the page after the first is --offset 100."
+        function = click.option("--offset", default=0, type=click.IntRange(0), metavar="N", help=offset)(function)
+        return click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help=least)(function)
+
+    return add
 
 
 def yes_option(function: F) -> F:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from agno_rt._draw.mermaid import render_mermaid
-from agno_rt._draw.svg import render_svg
-from agno_rt._draw.timeline import Row, list_rows, render_bar
-from agno_rt._draw.words import format_seconds
 from agno_rt.cli.report import clean, notice, styled
+from agno_rt.drawing.mermaid import render_mermaid
+from agno_rt.drawing.svg import render_svg
+from agno_rt.drawing.timeline import Row, list_rows, render_bar
+from agno_rt.drawing.words import format_seconds
 from agno_rt.errors import UsageError
 from agno_rt.runnable import Drawing
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, owner_option
-from agno_rt.cli.report import notice
-from agno_rt.run_store import RunRecord
+from agno_rt.cli.report import notice, show_warning
 
 if TYPE_CHECKING:
-    from agno_rt._draw.stored_run import StoredRun
+    from agno_rt.drawing.stored_run import StoredRun
     from agno_rt.runtime import Runtime
 
-__all__ = ["fork", "is_gone", "steps"]
+__all__ = ["fork", "steps"]
 
 
 @click.command("steps")
@@ -32,15 +31,16 @@ def steps(run: str, as_json: bool, user: str | None, config: str | None, memory:
     """
     import attrs
 
-    from agno_rt._draw.list_steps import list_steps
-    from agno_rt._draw.words import format_seconds
-    from agno_rt.cli.load_tree import load_tree
     from agno_rt.cli.open_memory import Place, find_run, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
+    from agno_rt.drawing.list_steps import list_steps
+    from agno_rt.drawing.load_tree import load_run_tree
+    from agno_rt.drawing.words import format_seconds
 
     async def load(runtime: Runtime) -> StoredRun:
         store = run_store(runtime)
-        return await load_tree(store, *await find_run(store, run, user), is_gone)
+        found = await find_run(store, run, user)
+        return await load_run_tree(store, *found, runtime.find_stopped, warn=show_warning)
 
     rows = list_steps(Place(config, memory).open(load))
     if as_json:
@@ -84,10 +84,3 @@ def fork(run: str, user: str | None, config: str | None, memory: str | None, **a
     place = Place(config, memory)
     click.echo(new := place.open(act))
     notice(f"Go on with it: agno-rt runs resume {new}{place.options()}")
-
-
-def is_gone(record: RunRecord) -> bool:
-    """Return whether the run is stored as running, but without a living process."""
-    from agno_rt._runtime.owners import seems_alive
-
-    return record.status == "running" and (record.owner is None or not seems_alive(record.owner))

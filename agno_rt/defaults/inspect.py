@@ -6,25 +6,14 @@ same machine can ask.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agno_rt._watch.socket import Inspection
-from agno_rt.events import Event
 from agno_rt.hookspecs import hookimpl
 
-__all__ = ["Inspector", "inspect"]
+if TYPE_CHECKING:
+    from agno_rt._watch.inspector import Inspector
 
-
-class Inspector(Inspection):
-    """Answers `agno-rt top` for one runtime, until it is closed. `path` is its socket.
-
-    The observer asks for no events (`hears`), so it costs runs nothing.
-    """
-
-    hears = False
-
-    def __call__(self, event: Event) -> None:
-        """Ignore the event."""
+__all__ = ["Inspector", "agno_rt_observe", "inspect"]
 
 
 def inspect(runtime: Any) -> Inspector:
@@ -33,6 +22,8 @@ def inspect(runtime: Any) -> Inspector:
     To be called under trio, in the thread of the runtime. Raises `BackendError` if no socket can be made, and
     `UsageError` if the system has none.
     """
+    from agno_rt._watch.inspector import Inspector  # sockets and threads, which every command would pay for
+
     return Inspector(runtime.tasks, runtime.origin)
 
 
@@ -40,3 +31,11 @@ def inspect(runtime: Any) -> Inspector:
 def agno_rt_observe(runtime: Any) -> Inspector:
     """Answer `agno-rt top` as long as the runtime is open."""
     return inspect(runtime)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Inspector":
+        from agno_rt._watch.inspector import Inspector
+
+        return Inspector
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

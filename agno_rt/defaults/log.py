@@ -1,8 +1,8 @@
 """Logs the runs of a runtime through structlog, once its observer is asked for: `observers = ["log"]`.
 
 One line is written for each run that ends or pauses (duration, model, turns, tool calls, tokens), failing model or
-tool, turn that begins anew, and guardrail that trips (a warning if the guardrail blocks). The application's structlog
-configuration decides how and where; without one, lines go to standard error.
+tool, turn that begins anew, guardrail that trips (a warning if the guardrail blocks), and toolkit whose connection
+changes. The application's structlog configuration decides how and where; without one, lines go to standard error.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ import attrs
 
 from agno_rt.events import (
     ApprovalAsked,
+    ApprovalReviewed,
     CacheMissed,
+    ContextCompacted,
     Event,
     GuardTripped,
     ModelEnded,
     RunEnded,
     RunStarted,
     ToolEnded,
+    ToolkitChanged,
     TurnRestarted,
 )
 from agno_rt.hookspecs import Observer, hookimpl
@@ -51,10 +54,19 @@ def make_observer(logger: Any, clock: Callable[[], float] = time.perf_counter) -
                     before=event.before,
                     cached=event.cached,
                 )
+            case ContextCompacted():
+                logger.info(
+                    "conversation compacted",
+                    run=event.run_id,
+                    turn=event.turn,
+                    before=event.before,
+                    after=event.after,
+                    messages=event.messages,
+                )
             case TurnRestarted():
                 logger.info("turn restarted", run=event.run_id, reason=event.reason)
-            case GuardTripped():
-                _log_guard(logger, event)
+            case GuardTripped() | ApprovalReviewed() | ToolkitChanged():
+                _log_note(logger, event)
             case ApprovalAsked():
                 runs[event.run_id].approvals += 1
             case RunEnded():
@@ -109,9 +121,20 @@ def _log_step(logger: Any, event: ModelEnded | ToolEnded, run: _Run) -> None:
         logger.warning("model failed", run=event.run_id, model=event.model, error=event.error, **request)
 
 
-def _log_guard(logger: Any, event: GuardTripped) -> None:
-    log = logger.warning if event.action == "blocked" else logger.info
-    log(f"guard {event.action}", run=event.run_id, guard=event.guard, where=event.where, reason=event.reason)
+def _log_note(logger: Any, event: GuardTripped | ApprovalReviewed | ToolkitChanged) -> None:
+    """Log a guardrail that tripped, a review of a call, or a toolkit's connection that was opened, lost or given up."""
+    if isinstance(event, GuardTripped):
+        note = logger.warning if event.action == "blocked" else logger.info
+        note(f"guard {event.action}", run=event.run_id, guard=event.guard, where=event.where, reason=event.reason)
+        return
+    if isinstance(event, ApprovalReviewed):
+        more = {name: value for name, value in (("grant", event.grant), ("reason", event.reason)) if value}
+        fields: dict[str, Any] = {"tool": event.call.name, "approved": event.approved, "by": event.by, **more}
+        logger.info("call reviewed", run=event.run_id, **fields)
+        return
+    about = {"error": event.error, "retry_in": event.retry_in, "tools": event.tools}
+    log = logger.warning if event.state in ("lost", "failed") else logger.info
+    log(f"toolkit {event.state}", toolkit=event.toolkit, **{key: value for key, value in about.items() if value})
 
 
 def _log_end(logger: Any, event: RunEnded, run: _Run, seconds: float) -> None:

@@ -1,249 +1,32 @@
-"""Memory in this process, gone when it ends: `memory:`. Each runtime has its own."""
+"""The plugin `memory`: memory and knowledge in this process, gone when it ends: `memory:`. Each runtime has its own.
+
+Imports nothing slow: the code of the memory comes with the first one.
+"""
 
 from __future__ import annotations
 
-import heapq
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import attrs
-
-from agno_rt.defaults.in_process.bounds import (
-    LIGHT_CHARACTERS,
-    MEBIBYTE,
-    MESSAGE_BYTES,
-    MemoryBounds,
-    no_room,
-    size_beyond,
-    warn_of_forgetting,
-)
-from agno_rt.defaults.in_process.runs import InProcessRuns
-from agno_rt.defaults.in_process.store import InProcessCache, InProcessFacts
-from agno_rt.defaults.rules import check_names, moved_on
-from agno_rt.errors import AgnoError, BackendError
 from agno_rt.hookspecs import Register, hookimpl
-from agno_rt.limits import LimitStatistics
-from agno_rt.memory import Session, SessionInfo, first_words, foreign_session, session_title
-from agno_rt.messages import Message
 
-__all__ = ["InProcessMemory", "MemoryBounds"]
+if TYPE_CHECKING:
+    from agno_rt.defaults.in_process.bounds import MemoryBounds
+    from agno_rt.defaults.in_process.memory import InProcessMemory
+    from agno_rt.providers import ContextProvider
 
-
-_BOUNDS = MemoryBounds()
-_COUNTED_TOGETHER = 64
-"""Appends between two counts of what was added. Counting at each append would slow every run."""
-
-
-@attrs.define(eq=False)
-class _Stored:
-    user: str | None
-    created_at: float
-    updated_at: float
-    version: int = 0
-    messages: list[Message] = attrs.Factory(list)
-    data: bytes = b""
-    agent: str = ""
-    title: str = ""
-    counted: int = 0
-    beyond: int = 0
-    is_counted: bool = True
-    is_full: bool = False
-
-    def called(self) -> str:
-        """Return the session's title. Its first words are extracted only on demand, so that no run pays for them."""
-        if not self.title:
-            self.title = first_words(self.messages)
-        return self.title
-
-
-def _summarize_session(session: str, stored: _Stored) -> SessionInfo:
-    return SessionInfo(
-        session,
-        stored.user,
-        len(stored.messages),
-        stored.created_at,
-        stored.updated_at,
-        stored.called(),
-        stored.agent,
-    )
-
-
-def _refuse_append(session: str, stored: _Stored, user: str | None, version: int) -> AgnoError:
-    """Make the error for an append to another user's session, or to a session that has changed meanwhile."""
-    if stored.user != user:
-        return foreign_session(session, stored.user, user)
-    return moved_on(session, stored.version, version)
-
-
-class InProcessMemory(InProcessRuns, InProcessFacts, InProcessCache):
-    """Sessions, runs, facts and cached answers in dictionaries. Appending takes the same time at any length of session.
-
-    No method ever waits. `clock` gives the seconds since the epoch; `bounds` limit what is kept.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.time, *, bounds: MemoryBounds = _BOUNDS) -> None:
-        InProcessRuns.__init__(self, bounds)
-        InProcessFacts.__init__(self, bounds)
-        InProcessCache.__init__(self, bounds)
-        self._bounds = bounds
-        # The most recently used are at the end.
-        self._sessions: OrderedDict[str, _Stored] = OrderedDict()
-        self._bytes = 0
-        self._uncounted: list[_Stored] = []
-        self._appends = 0
-        self._forgets_sessions = False
-        self._clock = clock
-
-    async def load(self, session: str, last: int | None = None) -> Session:
-        """See `MemoryBackend.load`."""
-        stored = self._sessions.get(session)
-        if stored is None:
-            return Session(session)
-        self._sessions.move_to_end(session)
-        total = len(stored.messages)
-        messages = stored.messages[0 if last is None else max(0, total - last) :]
-        return Session(session, messages, stored.version, stored.user, total, stored.data)
-
-    async def append(  # noqa: C901 - in one piece, as each run in a session pays for each call
-        self,
-        session: str,
-        messages: Sequence[Message],
-        *,
-        version: int,
-        user: str | None = None,
-        data: bytes | None = None,
-        agent: str = "",
-    ) -> int:
-        """See `MemoryBackend.append`."""
-        stored = self._sessions.get(session)
-        now = self._clock()
-        if stored is None:
-            check_names(session, user)
-            stored = _Stored(user, now, now)
-        if stored.user != user or stored.version != version:
-            raise _refuse_append(session, stored, user, version)
-        beyond, at = 0, len(messages)
-        while at:  # an index, because an iterator would be one more allocation for each run
-            at -= 1
-            message = messages[at]
-            content = message.content
-            light = type(content) is str and len(content) <= LIGHT_CHARACTERS
-            if not light or message.tool_calls or message.reasoning or message.native is not None:
-                beyond += size_beyond(message)
-        if data is not None:
-            beyond += len(data) - len(stored.data)
-        if stored.is_full or (beyond and stored.beyond + beyond > self._bounds.size):
-            raise self._no_room(session)
-        stored.messages.extend(messages)
-        stored.version += 1
-        stored.updated_at = now
-        if data is not None:
-            stored.data = data
-        if agent:
-            stored.agent = agent
-        if stored.version == 1:
-            self._sessions[session] = stored
-        else:
-            self._sessions.move_to_end(session)
-        self._appends += 1
-        if stored.is_counted:
-            stored.is_counted = False
-            self._uncounted.append(stored)
-        if beyond or stored.version == 1 or self._appends == _COUNTED_TOGETHER:
-            self._count(stored, beyond)
-        return stored.version
-
-    async def sessions(
-        self,
-        *,
-        user: str | None = None,
-        unowned: bool = False,
-        query: str = "",
-        before: tuple[float, str] | None = None,
-        limit: int = 100,
-    ) -> list[SessionInfo]:
-        """See `MemoryBackend.sessions`."""
-        asked, anyone = query.casefold(), user is None and not unowned
-        found = (
-            (stored.updated_at, session)
-            for session, stored in self._sessions.items()
-            if (anyone or stored.user == user)
-            and (before is None or (stored.updated_at, session) < before)
-            and (not asked or asked in stored.called().casefold())
-        )
-        # The dictionary has the order of uses, and a load is a use: the order of writes is made here.
-        return [_summarize_session(session, self._sessions[session]) for _, session in heapq.nlargest(limit, found)]
-
-    async def session_info(self, session: str) -> SessionInfo | None:
-        """See `MemoryBackend.session_info`."""
-        stored = self._sessions.get(session)
-        return None if stored is None else _summarize_session(session, stored)
-
-    async def rename(self, session: str, title: str) -> bool:
-        """See `MemoryBackend.rename`."""
-        stored = self._sessions.get(session)
-        if stored is not None:
-            stored.title = session_title(title)
-        return stored is not None
-
-    async def delete(self, session: str) -> bool:
-        """See `MemoryBackend.delete`."""
-        stored = self._sessions.pop(session, None)
-        if stored is None:
-            return False
-        self._forget(stored)
-        return True
-
-    def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Return the numbers of sessions, stored runs and facts, and the size of the sessions, each with its bound."""
-        bounds = self._bounds
-        return (
-            LimitStatistics("sessions in memory:", bounds.sessions, len(self._sessions), 0),
-            LimitStatistics("MiB of sessions in memory:", bounds.size // MEBIBYTE, self._bytes // MEBIBYTE, 0),
-            LimitStatistics("stored runs in memory:", bounds.runs, len(self._runs), 0),
-            LimitStatistics("facts in memory:", bounds.facts, self._facts, 0),
-        )
-
-    async def aclose(self) -> None:
-        """Forget everything."""
-        InProcessMemory.__init__(self, self._clock, bounds=self._bounds)
-
-    def _count(self, stored: _Stored, beyond: int) -> None:
-        """Count the appends since the last call, and forget sessions until all bounds hold.
-
-        The session of the last append is never forgotten.
-        """
-        stored.beyond += beyond
-        self._bytes += beyond
-        for appended in self._uncounted:
-            new, appended.counted = len(appended.messages) - appended.counted, len(appended.messages)
-            self._bytes += new * MESSAGE_BYTES
-            appended.is_counted = True
-            appended.is_full = appended.beyond + appended.counted * MESSAGE_BYTES > self._bounds.size
-        self._uncounted.clear()
-        self._appends = 0
-        bounds, forgot = self._bounds, False
-        while len(self._sessions) > max(1, bounds.sessions) or (self._bytes > bounds.size and len(self._sessions) > 1):
-            self._forget(self._sessions.popitem(last=False)[1])
-            forgot = True
-        if forgot and not self._forgets_sessions:
-            self._forgets_sessions = True
-            bound = f"{bounds.sessions:,} sessions, {bounds.size // MEBIBYTE:,} MiB together"
-            warn_of_forgetting("those used longest ago", bound)
-
-    def _forget(self, stored: _Stored) -> None:
-        """Subtract the size of a session that was taken out."""
-        self._bytes -= stored.beyond + stored.counted * MESSAGE_BYTES
-        # The session may still be in `_uncounted`: leave nothing to count.
-        stored.counted = len(stored.messages)
-
-    def _no_room(self, session: str) -> BackendError:
-        return no_room(f"more of session {session!r}", f"{self._bounds.size // MEBIBYTE:,} MiB of sessions together")
+__all__ = [
+    "InProcessMemory",
+    "MemoryBounds",
+    "agno_rt_register_context",
+    "agno_rt_register_knowledge",
+    "agno_rt_register_memory",
+]
 
 
 def _make_in_process(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
+    from agno_rt.defaults.in_process.memory import InProcessMemory
+
     return InProcessMemory()
 
 
@@ -251,3 +34,39 @@ def _make_in_process(url: str, settings: Mapping[str, Any]) -> InProcessMemory:
 def agno_rt_register_memory(register: Register) -> None:
     """Offer `memory:`."""
     register("memory", _make_in_process, help="Sessions, runs and facts in this process, gone when it ends.")
+
+
+def _make_knowledge(url: str, settings: Mapping[str, Any]) -> Any:
+    from agno_rt.defaults.sqlite.knowledge import make_memory_knowledge  # not needed for sessions alone
+
+    return make_memory_knowledge(url, settings)
+
+
+@hookimpl
+def agno_rt_register_knowledge(register: Register) -> None:
+    """Offer `memory:`."""
+    register("memory", _make_knowledge, help="Documents in this process, gone when it ends.")
+
+
+def _make_past_sessions(rest: str, settings: Mapping[str, Any]) -> ContextProvider:
+    from agno_rt.context_providers import PastSessions
+    from agno_rt.errors import UsageError
+
+    if rest and not rest.isdecimal():
+        hint = "Write memory:past-sessions, or memory:past-sessions:3 to show three messages that fit the input."
+        raise UsageError(f"{rest!r} is not a number of messages", hint=hint)
+    return PastSessions(int(rest or 0))
+
+
+@hookimpl
+def agno_rt_register_context(register: Register) -> None:
+    """Offer `memory:past-sessions`."""
+    register("past-sessions", _make_past_sessions, help="Search and read the user's earlier sessions.")
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("InProcessMemory", "MemoryBounds"):
+        from agno_rt.defaults.in_process import memory
+
+        return getattr(memory, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

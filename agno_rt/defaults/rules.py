@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -20,6 +22,9 @@ from agno_rt.run_store import (
     SignalsWaiting,
 )
 
+if TYPE_CHECKING:
+    from agno_rt.upkeep import SessionCopy  # few programs copy a memory
+
 __all__ = [
     "OVER",
     "apply_decision",
@@ -28,16 +33,20 @@ __all__ = [
     "as_read",
     "check_claim",
     "check_decided",
+    "check_logged",
     "check_names",
     "check_order",
     "check_owner",
     "check_signalled",
     "check_signals",
+    "copied_beside",
+    "count_takeovers",
     "moved_on",
     "new_record",
     "renewed_record",
     "run_taken",
     "select_forgotten",
+    "skip_logged",
     "withdraw",
 ]
 
@@ -45,11 +54,20 @@ OVER: frozenset[RunStatus] = frozenset(("completed", "failed", "cancelled", "lim
 """The statuses of finished runs: nobody goes on with one without being told to."""
 
 
+_values_of = operator.attrgetter(*(field.name for field in attrs.fields(RunRecord)))
+
+
 def moved_on(session: str, stored: int, version: int) -> SessionConflict:
     """Make the error for a session that has changed since it was read."""
     return SessionConflict(
         f"session {session!r} is at version {stored}, not {version}", hint="Load it again, and retry."
     )
+
+
+def copied_beside(copy: SessionCopy, total: int) -> SessionConflict:
+    """Make the error for messages that do not follow those of the session that is stored."""
+    hint = "Somebody else wrote to the session; nothing was stored."
+    return SessionConflict(f"session {copy.id!r} has {total:,} messages, not {copy.first - 1:,}", hint=hint)
 
 
 def run_taken(run: str) -> RunConflict:
@@ -73,12 +91,15 @@ def check_names(session: str | None, user: str | None) -> None:
 
 def new_record(run: RunRecord, now: float, entries: int = 0) -> RunRecord:
     """Return the record of a new run, with times where it has none. Raises `UsageError` for a name in the record."""
-    check_name("a run's id", run.id)
+    check_name.__wrapped__("a run's id", run.id)  # a new name each time, which would push others out of the cache
     if run.agent:
         check_name("an agent's name", run.agent)
     check_names(run.session, run.user)
-    made = run.created_at or now
-    return attrs.evolve(run, entries=entries, created_at=made, updated_at=run.updated_at or max(made, now))
+    # Not by `attrs.evolve`, which takes longer than the rest of a short run.
+    made = RunRecord(*_values_of(run))
+    made.entries, made.created_at = entries, run.created_at or now
+    made.updated_at = run.updated_at or max(made.created_at, now)
+    return made
 
 
 def check_owner(run: str, owned_by: str | None, owner: str) -> None:
@@ -95,6 +116,21 @@ def check_order(run: str, stored: int, entries: Sequence[Entry]) -> None:
         if entry.seq != at:
             hint = "Somebody else wrote to its journal, or a step was left out; nothing was stored."
             raise RunConflict(f"the next entry of run {run!r} is {at}, not {entry.seq}", hint=hint)
+
+
+def check_logged(run: str, owned_by: str | None, logged_by: str | None, owner: str) -> None:
+    """Raise `RunConflict` unless `owner` may log events: it owns the run, or nobody does and it logged last."""
+    if owned_by != owner and not (owned_by is None and logged_by == owner):
+        check_owner(run, owned_by, owner)
+
+
+def skip_logged(run: str, stored: int, logged_by: str | None, first: int, owner: str) -> int:
+    """Return how many of the events from number `first` on are stored already. Raises `RunConflict` for a gap."""
+    known = stored + 1 - first
+    if first < 1 or known < 0 or (known > 0 and logged_by != owner):
+        hint = "Somebody else wrote to its log, or an event was left out; nothing was stored."
+        raise RunConflict(f"the next event of run {run!r} is {stored + 1}, not {first}", hint=hint)
+    return known
 
 
 def check_signals(run: str, stored: int, seen: int | None) -> None:
@@ -132,7 +168,7 @@ def archive_record(record: RunRecord, renewal: Renewal, entries: int, now: float
 
 def renewed_record(record: RunRecord, renewal: Renewal, now: float) -> RunRecord:
     """Return the record of a run with its new journal."""
-    return attrs.evolve(record, entries=1, input=renewal.input, updated_at=now, continues=renewal.archive)
+    return attrs.evolve(record, entries=1, input=renewal.input, updated_at=now, continues=renewal.archive, takeovers=0)
 
 
 def select_forgotten(
@@ -180,6 +216,11 @@ def check_claim(run: str, status: RunStatus, owned_by: str | None, held_by: str 
     if owned_by != held_by:
         now, then = ("nobody" if who is None else repr(who) for who in (owned_by, held_by))
         raise RunConflict(f"run {run!r} is owned by {now}, not by {then}", hint="Somebody else took the run over.")
+
+
+def count_takeovers(record: RunRecord) -> int:
+    """Return the number of takeovers of a run after a claim; a run that its owner has let go begins anew."""
+    return 0 if record.owner is None else record.takeovers + 1
 
 
 def as_read(approval: Approval, now: float) -> Approval:

@@ -50,6 +50,10 @@ class HttpClient:
         """Return the exchange that asks for the address; otherwise as `post`."""
         return Exchange(self, ("GET", url, b"", headers, peer))
 
+    def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str], peer: Peer) -> Exchange:
+        """Return the exchange of any other method, such as `PUT`; otherwise as `post`."""
+        return Exchange(self, (method, url, body, headers, peer))
+
     async def warm(self, peer: Peer) -> None:
         """Open a connection ahead of the first request, with certificates and handshakes. Sends no key.
 

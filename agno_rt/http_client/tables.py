@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -13,9 +13,11 @@ from agno_rt.http_client.server import HttpServer
 
 __all__ = [
     "check_model",
+    "choose_server",
     "find_by_name",
     "no_address_error",
     "place_of_server",
+    "read_servers",
     "read_table",
     "split_spec",
 ]
@@ -47,6 +49,40 @@ def place_of_server(plugin: str, name: str) -> str:
 def no_address_error(where: str, example: str) -> ConfigError:
     """Return the error for a server's table without an address; `example` completes the hint."""
     return ConfigError(f"[{where}]: base_url is missing", hint=f"Say where it is: base_url = {example}.")
+
+
+def read_servers(
+    plugin: str,
+    kind: type[ServerT],
+    facts: type[Any],
+    settings: Mapping[str, Any],
+    *,
+    example: str = "",
+    needs_address: Callable[[ServerT], bool] | None = None,
+) -> dict[str, ServerT]:
+    """Return the servers in the table `servers` of a plugin's settings, by name. Raises `ConfigError`.
+
+    With an `example`, each server needs an address of its own, or only those of which `needs_address` says so.
+    """
+    servers: dict[str, ServerT] = {}
+    for name, table in settings.get("servers", {}).items():
+        where = place_of_server(plugin, name)
+        servers[name] = server = read_table(kind, facts, table, where)
+        if example and "base_url" not in table and (needs_address is None or needs_address(server)):
+            raise no_address_error(where, example)
+    return servers
+
+
+def choose_server(
+    plugin: str, spec: str, own: ServerT, servers: Mapping[str, ServerT], *, example: str = ""
+) -> tuple[str, str, ServerT]:
+    """Return the model, the server's name (or "") and the server of a spec: `MODEL`, or `SERVER:MODEL`.
+
+    `own` is the plugin's own server. Raises `UsageError` for a spec without a model; `example` is one, for the hint.
+    """
+    name, model = split_spec(spec, servers)
+    check_model(plugin, spec, name, model, example)
+    return model, name, servers.get(name, own)
 
 
 def split_spec(spec: str, names: Container[str]) -> tuple[str, str]:

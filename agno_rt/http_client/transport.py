@@ -9,7 +9,7 @@ import functools
 import logging
 import ssl
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,6 +33,10 @@ TAIL_SECONDS = 5.0
 """Seconds to wait for the tail of a finished answer: token counts, and the end of the body."""
 
 CLOSE_SECONDS = 5.0
+_SECRET_LENGTH = 8
+"""Shorter texts stay in logs: cutting them out would leave holes in plain words."""
+
+_MOST_SECRETS = 1_000
 _ASKED = {
     # The body is read raw, so ask for no compression.
     "accept-encoding": "identity",
@@ -45,10 +49,11 @@ class Transport:
     def __init__(self, server: HttpServer, user_agent: str) -> None:
         self._server = server
         self._client = _open_client(server, user_agent)
-        _HIDES_QUERIES.hosts.add(httpx2.URL(server.base_url).netloc)
+        _HIDES_SECRETS.hosts.add(httpx2.URL(server.base_url).netloc)
 
     async def send(self, method: str, url: str, body: bytes, headers: Mapping[str, str], peer: Peer) -> Answer:
         """Send the request and return the answer with the body still to come. Raises `ModelError`."""
+        _HIDES_SECRETS.hide(peer.secrets)
         try:
             request = self._client.build_request(method, url, content=body, headers={**_ASKED, **headers})
             response = await self._client.send(request, stream=True)
@@ -133,18 +138,36 @@ class Answer:
             await self._response.aclose()
 
 
-class _WithoutQuery(logging.Filter):
-    """A filter that cuts the query off the servers' addresses in the HTTP library's log: a query may hold a key."""
+class _WithoutSecrets(logging.Filter):
+    """A filter for the HTTP library's logs: cuts off the query of the servers' addresses, and cuts secrets out.
+
+    A query may hold a key. The most detailed logs have the headers of answers, and some servers echo a key there.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         # As many as there are servers in the settings.
         self.hosts: set[bytes] = set()
+        self._secrets: dict[str, None] = {}
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Cut these texts out of later records."""
+        for secret in secrets:
+            if len(secret) >= _SECRET_LENGTH and secret not in self._secrets:
+                self._secrets[secret] = None
+                if len(self._secrets) > _MOST_SECRETS:
+                    # Tokens replace one another; the oldest has long expired.
+                    del self._secrets[next(iter(self._secrets))]
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let the record through, without secrets."""
         if isinstance(record.args, tuple):
             record.args = tuple(self._hide_query(arg) for arg in record.args)
+        text = hidden = record.getMessage()
+        for secret in self._secrets:
+            hidden = hidden.replace(secret, "***")
+        if hidden != text:
+            record.msg, record.args = hidden, ()
         return True
 
     def _hide_query(self, arg: object) -> object:
@@ -153,12 +176,15 @@ class _WithoutQuery(logging.Filter):
         return arg
 
 
-_HIDES_QUERIES = _WithoutQuery()
+_HIDES_SECRETS = _WithoutSecrets()
+_LOGGERS = ("httpx2", *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+"""The loggers of the HTTP library: a filter holds for the records of its own logger only."""
 
 
 def _open_client(server: HttpServer, user_agent: str) -> httpx2.AsyncClient:
     # Adding the filter again changes nothing.
-    logging.getLogger("httpx2").addFilter(_HIDES_QUERIES)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_HIDES_SECRETS)
     timeout = httpx2.Timeout(
         connect=server.connect_timeout, read=server.read_timeout, write=server.read_timeout, pool=None
     )

@@ -18,6 +18,10 @@ class Key:
     text: str = attrs.field(repr=False)
     source: str
 
+    def bearer(self) -> dict[str, str]:
+        """Return the header that sends the key as a bearer token; no header without a key."""
+        return {"authorization": f"Bearer {self.text}"} if self.text else {}
+
 
 def find_key(name: str) -> Key | None:
     """Return the key of the name, read now; `None` if neither the environment nor the file of keys has the key.

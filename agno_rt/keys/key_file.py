@@ -36,11 +36,13 @@ def default_path() -> Path:
 class KeyFile:
     """The keys in a file, by name. Each method reads the file now; without a file there are no keys.
 
-    Methods raise `ConfigError` for a damaged file, for a file open to other users, and if opening the file fails.
+    `head` is the first line of a new file: a comment with the commands that change the file. Methods raise
+    `ConfigError` for a damaged file, for a file open to other users, and if opening the file fails.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, head: str = _HEAD) -> None:
         self.path = default_path() if path is None else path
+        self._head = head
 
     @property
     def shown(self) -> str:
@@ -127,7 +129,7 @@ class KeyFile:
 
     def _write(self, keys: Mapping[str, str]) -> None:
         lines = [f"{name} = {json.dumps(text)}\n" for name, text in sorted(keys.items())]
-        data = "".join((_HEAD, *lines)).encode()
+        data = "".join((self._head, *lines)).encode()
         target = self.path.resolve()
         # mkstemp makes a private file before the first byte; in the same folder, since a move to another disk takes
         # more than one step.

@@ -78,7 +78,11 @@ def tell_answer(answer: RunResult | BaseException) -> str:
 
 def tell_answers(names: Iterable[str], answers: Iterable[RunResult | BaseException]) -> str:
     """Return all answers, each after its member's name in brackets."""
-    told = (f"[{name}]\n{tell_answer(answer)}" for name, answer in zip(names, answers, strict=True))
+    # Without a call for each answer of a large team, here and in `collect_outputs`.
+    told = [
+        f"[{name}]\n{answer.content if answer.__class__ is RunResult else tell_answer(answer)}"
+        for name, answer in zip(names, answers, strict=True)
+    ]
     return "\n\n".join(told)
 
 
@@ -91,7 +95,9 @@ def require_answer(answers: Sequence[RunResult | BaseException]) -> None:
 def collect_outputs(names: Iterable[str], answers: Iterable[RunResult | BaseException]) -> dict[str, Any]:
     """Return each answer's output, or text, or failure in words, by the member's name."""
     return {
-        name: answer.output if isinstance(answer, RunResult) and answer.output is not None else tell_answer(answer)
+        name: (answer.content if answer.output is None else answer.output)
+        if answer.__class__ is RunResult
+        else tell_answer(answer)
         for name, answer in zip(names, answers, strict=True)
     }
 

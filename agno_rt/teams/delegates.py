@@ -9,7 +9,8 @@ import msgspec
 
 from agno_rt._decide.flow_journal import child_id
 from agno_rt._drive.job import Job
-from agno_rt._drive.nesting import OUTER
+from agno_rt._drive.nesting import OUTER, is_stopping
+from agno_rt._drive.steer import stopped_error
 from agno_rt._flow.children import TOLD, Child, Children, check_on_end, children_of
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, NotFound, UsageError
@@ -145,6 +146,7 @@ class Delegates(Toolkit):
                 return {**_describe(child), "error": "It was collected before: see the answer above."}
             await child.reopen_if_decided()
             await child.wait()
+            _check_stop(child)
             result = _children_here().take(child)
             return _describe(child) | _tell_result(result)
 
@@ -214,6 +216,13 @@ def _job_here() -> Job:
 
 def _children_here() -> Children:
     return children_of(_job_here())
+
+
+def _check_stop(child: Child) -> None:
+    """Raise `RunStopped` for a task that stopped with the run: both may go on."""
+    job = _job_here()
+    if child.status == "cancelled" and is_stopping():
+        raise stopped_error(job)
 
 
 def _find_child(task: str) -> Child:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import attrs
 import trio
 
+from agno_rt._drive.nesting import is_stopping
+from agno_rt._drive.scopes import RunStopped
 from agno_rt.agent import Agent
 from agno_rt.context import RunContext
 from agno_rt.errors import AgnoError, UsageError
@@ -105,6 +107,8 @@ async def _delegate(member: str, task: str, context: RunContext) -> str | RunRes
         async with desk.places:
             result: RunResult = await context.run(desk.members.find(member), given)
     except AgnoError as exc:
+        if isinstance(exc, RunStopped) and is_stopping():
+            raise  # together with the leader, and both may go on
         if desk.members.on_error == "cancel":
             context.kept[_FAILURE] = exc
         return f"{member} {tell_answer(exc)}"

@@ -29,7 +29,8 @@ class Members(collections.abc.Sequence[Runnable]):
 
     def __init__(self, members: Sequence[Runnable], on_error: OnError = "cancel", at_once: int | None = None) -> None:
         self._members = tuple(members)
-        self.names = tuple(member.name or str(number) for number, member in enumerate(self._members, 1))
+        # A list, because each item of a generator would be a call.
+        self.names = tuple([member.name or str(number) for number, member in enumerate(self._members, 1)])
         self.on_error: OnError = on_error
         self.at_once = at_once
 
@@ -108,6 +109,15 @@ class Mode:
         If the outputs of all of them have one type, a team resumed in another process has an output of this type, too.
         """
         return ()
+
+    def receive(self, members: Members, at_work: Sequence[str], messages: Sequence[Message]) -> Sequence[str]:
+        """Return the names of the runnables that get messages sent to the team's run. By default, all at work.
+
+        `at_work` has the names of the runnables whose runs are under way: members, or the mode's own. If none of the
+        returned names is at work, the messages wait until one of them begins. Called when messages come, and again at
+        each beginning while they wait.
+        """
+        return at_work
 
     async def conduct(self, flow: Flow, members: Members, input: tuple[Message, ...]) -> Any:
         """Carry out a run of the team and return the answer, as `Runnable.conduct` does."""

@@ -64,10 +64,11 @@ class Team(Runnable[DepsT, OutputT]):
         """Return the members, and the runnables of the mode, each with its model."""
         own = self.mode.parts() if isinstance(self.mode, Mode) else ()
         # A wrong value is refused when the team is resolved, with a better text.
-        members = self.members if isinstance(self.members, collections.abc.Sequence) else ()
-        # Each once: a member may also be the team's judge, say.
-        parts = {id(part): part for part in (*members, *own)}
-        return [*parts.values()] if self.model is None else [give_model(each, self.model) for each in parts.values()]
+        parts = [*self.members] if isinstance(self.members, collections.abc.Sequence) else []
+        if own:
+            # Each once: a member may also be the team's judge, say.
+            parts = [*{id(part): part for part in (*parts, *own)}.values()]
+        return parts if self.model is None else [give_model(each, self.model) for each in parts]
 
     def drawing(self, draw: Callable[[Runnable], Drawing]) -> Drawing:
         """Return the picture of the team: the members in the order of the mode."""
@@ -90,6 +91,12 @@ class Team(Runnable[DepsT, OutputT]):
         if not types or types[0] is None or any(other is not types[0] for other in types):
             return msgspec.json.decode(text)
         return type_decoder(types[0].type if isinstance(types[0], Output) else types[0])(text)
+
+    def receive(self, at_work: Sequence[str], messages: Sequence[Message]) -> Sequence[str]:
+        """Return the names of the runnables that get messages sent to the team's run: see `Mode.receive`."""
+        if isinstance(self.mode, str):
+            return at_work
+        return self.mode.receive(Members(self.members, self.on_error, self.at_once), at_work, messages)
 
     async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> Any:
         """Let the members work in the team's mode. The runtime has replaced the mode's name by the mode."""

@@ -1,5 +1,6 @@
 # The public names, once: type checkers read them here, and the package imports each when it is asked for.
 
+from agno_rt.testing.backends.search_contracts import SearchContract as SearchContract
 from agno_rt.testing.cancelling import CancelPoint as CancelPoint
 from agno_rt.testing.cancelling import cancel_everywhere as cancel_everywhere
 from agno_rt.testing.cassettes import Cassette as Cassette
@@ -7,11 +8,18 @@ from agno_rt.testing.checking import check_workflow as check_workflow
 from agno_rt.testing.clocks import WallClock as WallClock
 from agno_rt.testing.clocks import run_virtually as run_virtually
 from agno_rt.testing.contracts import CacheContract as CacheContract
+from agno_rt.testing.contracts import CopyContract as CopyContract
+from agno_rt.testing.contracts import EnduranceContract as EnduranceContract
+from agno_rt.testing.contracts import EventLogContract as EventLogContract
 from agno_rt.testing.contracts import FactContract as FactContract
 from agno_rt.testing.contracts import FlowContract as FlowContract
+from agno_rt.testing.contracts import GrantContract as GrantContract
+from agno_rt.testing.contracts import LeaseContract as LeaseContract
 from agno_rt.testing.contracts import LockContract as LockContract
 from agno_rt.testing.contracts import MemoryContract as MemoryContract
+from agno_rt.testing.contracts import MigrationContract as MigrationContract
 from agno_rt.testing.contracts import ModelContract as ModelContract
+from agno_rt.testing.contracts import RetentionContract as RetentionContract
 from agno_rt.testing.contracts import RunContract as RunContract
 from agno_rt.testing.contracts import SignalContract as SignalContract
 from agno_rt.testing.faults import Faults as Faults
@@ -19,7 +27,14 @@ from agno_rt.testing.faults import InjectedFault as InjectedFault
 from agno_rt.testing.faults import fail_everywhere as fail_everywhere
 from agno_rt.testing.killing import KillPoint as KillPoint
 from agno_rt.testing.killing import kill_everywhere as kill_everywhere
+from agno_rt.testing.knowledge.contract import KnowledgeContract as KnowledgeContract
+from agno_rt.testing.knowledge.embedder_contracts import EmbedderContract as EmbedderContract
+from agno_rt.testing.knowledge.embedder_contracts import RerankerContract as RerankerContract
+from agno_rt.testing.knowledge.word_embedder import WordEmbedder as WordEmbedder
+from agno_rt.testing.knowledge.word_embedder import WordReranker as WordReranker
 from agno_rt.testing.orphans import no_orphans as no_orphans
+from agno_rt.testing.proxies import Proxy as Proxy
+from agno_rt.testing.proxies import open_proxy as open_proxy
 from agno_rt.testing.schedules import Pauses as Pauses
 from agno_rt.testing.schedules import pause as pause
 from agno_rt.testing.schedules import run_schedules as run_schedules
@@ -31,7 +46,11 @@ from agno_rt.testing.wire.contract import ModelWireContract as ModelWireContract
 from agno_rt.testing.wire.formats import Thought as Thought
 from agno_rt.testing.wire.formats import WireAnswer as WireAnswer
 from agno_rt.testing.wire.formats import WireFormat as WireFormat
+from agno_rt.testing.wire.retrieval import EmbedderWireContract as EmbedderWireContract
+from agno_rt.testing.wire.retrieval import RerankerWireContract as RerankerWireContract
+from agno_rt.testing.wire.retrieval import VectorFormat as VectorFormat
 from agno_rt.testing.wire.server import WireReply as WireReply
 from agno_rt.testing.wire.server import WireRequest as WireRequest
 from agno_rt.testing.wire.server import WireServer as WireServer
 from agno_rt.testing.wire.server import open_wire_server as open_wire_server
+from agno_rt.testing.workers.kill import kill_workers as kill_workers

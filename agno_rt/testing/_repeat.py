@@ -42,27 +42,29 @@ class Points(Protocol):
 
 @attrs.frozen
 class Repeat:
-    """The bounds on the number of points, the seed of the schedule, and `only` for a single point."""
+    """The bounds on the number of points, the seed of the schedule, and `only` for a single point or some points."""
 
     at_least: int = 1
     limit: int = 10_000
     seed: int = 0
-    only: int | None = None
+    only: int | range | None = None
 
 
 def try_every_point(points: Points, attempt: Callable[[], object], repeat: Repeat) -> int:
-    """Try each point in turn, and return the number of points. Errors of an attempt get a note with the point."""
-    if repeat.only is not None:
+    """Try the points in turn, and return their number. Errors of an attempt get a note with the point."""
+    if isinstance(repeat.only, int):
         _try_point(points, attempt, repeat.only, repeat.seed)
         assert points.fired, f"there is no point {repeat.only}: there are fewer"
         return 1
     # One attempt more than the limit, since the last one may find no point left.
-    for at in range(1, repeat.limit + 2):
+    chosen = range(1, repeat.limit + 2) if repeat.only is None else repeat.only
+    for tried, at in enumerate(chosen):
         _try_point(points, attempt, at, repeat.seed)
         if not points.fired:
-            tried = at - 1
             assert tried >= repeat.at_least, f"there were {tried} points to try, fewer than {repeat.at_least}"
             return tried
+    if repeat.only is not None:
+        return len(repeat.only)
     raise AssertionError(f"after {repeat.limit} points there are more: give a higher `limit`, or try less at once")
 
 

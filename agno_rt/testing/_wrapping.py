@@ -43,6 +43,7 @@ READS = (
     "session_info",
     "sessions",
     "statistics",
+    "wait",
 )
 """The beginnings of the names of methods without effects."""
 
@@ -233,9 +234,8 @@ def _make_proxy(inner: object, bases: tuple[type, ...], names: list[str], around
         return functools.wraps(getattr(inner, name))(wrapped)
 
     own: dict[str, Any] = {name: method(name) for name in names}
-    if hasattr(inner, "name"):
-        # From Python 3.12 on, `isinstance` with a protocol does not call `__getattr__`, so set it here.
-        own["name"] = inner.name
+    # From Python 3.12 on, `isinstance` with a protocol does not call `__getattr__`, so set these here.
+    own.update({name: getattr(inner, name) for name in ("name", "lease_seconds") if hasattr(inner, name)})
     made = type(f"Wrapped{type(inner).__name__}", (_Proxy, *bases), own)
     proxy = made()
     proxy._inner = inner

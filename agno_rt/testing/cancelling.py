@@ -135,7 +135,7 @@ def cancel_everywhere(
     at_least: int = 1,
     limit: int = 10_000,
     seed: int = 0,
-    only: int | None = None,
+    only: int | range | None = None,
     virtual: bool = False,
 ) -> int:
     """Run the scenario repeatedly, each time cancelled one point later, until it finishes before its point.
@@ -143,8 +143,8 @@ def cancel_everywhere(
     The scenario takes a `CancelPoint`: it prepares, does the work to cancel in `with point:`, and checks afterwards
     what must hold, whether `point.cancelled` or not. Each time it runs in a trio run of its own, under the schedule of
     `seed`, on a virtual clock if `virtual` (not with tools in threads: trio's virtual clock does not wait for threads).
-    `only` tries a single point. Code that never waits has hardly any steps: put `Pauses` around stand-ins that answer
-    at once.
+    `only` tries a single point, or the points of a range. Code that never waits has hardly any steps: put `Pauses`
+    around stand-ins that answer at once.
 
     Returns the number of points. Raises the errors of the scenario, with a note that names the point, and
     `AssertionError` for fewer than `at_least` points or more than `limit`.

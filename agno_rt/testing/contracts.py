@@ -18,20 +18,33 @@ from agno_rt.models import Model, ModelRequest, ModelResponse, ModelSettings
 from agno_rt.testing._checks import run_check
 from agno_rt.testing._ownership import SessionOwnership
 from agno_rt.testing._session_lists import SessionLists
-from agno_rt.testing.flow_contracts import FlowContract
-from agno_rt.testing.lock_contracts import LockContract
-from agno_rt.testing.run_contracts import RunContract
-from agno_rt.testing.signal_contracts import SignalContract
-from agno_rt.testing.store_contracts import CacheContract, FactContract
+from agno_rt.testing.backends.endurance_contracts import EnduranceContract
+from agno_rt.testing.backends.event_log_contracts import EventLogContract
+from agno_rt.testing.backends.flow_contracts import FlowContract
+from agno_rt.testing.backends.grant_contracts import GrantContract
+from agno_rt.testing.backends.lease_contracts import LeaseContract
+from agno_rt.testing.backends.lock_contracts import LockContract
+from agno_rt.testing.backends.migration_contracts import MigrationContract
+from agno_rt.testing.backends.run_contracts import RunContract
+from agno_rt.testing.backends.signal_contracts import SignalContract
+from agno_rt.testing.backends.store_contracts import CacheContract, FactContract
+from agno_rt.testing.backends.upkeep_contracts import CopyContract, RetentionContract
 from agno_rt.tools import tool
 
 __all__ = [
     "CacheContract",
+    "CopyContract",
+    "EnduranceContract",
+    "EventLogContract",
     "FactContract",
     "FlowContract",
+    "GrantContract",
+    "LeaseContract",
     "LockContract",
     "MemoryContract",
+    "MigrationContract",
     "ModelContract",
+    "RetentionContract",
     "RunContract",
     "SignalContract",
 ]

@@ -68,14 +68,15 @@ def fail_everywhere(
     error: Callable[[str], BaseException] = InjectedFault,
     at_least: int = 1,
     limit: int = 10_000,
-    only: int | None = None,
+    only: int | range | None = None,
     virtual: bool = False,
 ) -> int:
     """Run the scenario repeatedly, each time with the next call failing, until no call is left to fail.
 
     The scenario takes a `Faults`, wraps the parts that may fail (`faults.model(...)`, `.memory`, `.tool`, `.hook`,
     `.observer`), runs, and checks what must hold, whether `faults.fired` or not. Each time it runs in a trio run of its
-    own under the same schedule, on a virtual clock if `virtual` (not with tools in threads). `only` tries one point.
+    own under the same schedule, on a virtual clock if `virtual` (not with tools in threads). `only` tries one point, or
+    the points of a range.
 
     Returns the number of points. Raises the errors of the scenario, with a note that names the point, and
     `AssertionError` for fewer than `at_least` points or more than `limit`.

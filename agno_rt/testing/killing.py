@@ -96,7 +96,7 @@ def kill_everywhere(
     at_least: int = 1,
     limit: int = 10_000,
     seed: int = 0,
-    only: int | None = None,
+    only: int | range | None = None,
     virtual: bool = False,
 ) -> int:
     """Run the scenario repeatedly, each time killed one write later, until the program ends before its point.
@@ -104,7 +104,8 @@ def kill_everywhere(
     The scenario takes a `KillPoint`. It makes a backend, runs a runnable in `with point:` on `point.memory(backend)`,
     opens a new runtime on the backend, and checks the result of `point.finish(...)`: it equals the undisturbed
     result, and no finished step was done again. Each time it runs in a trio run of its own, under the schedule of
-    `seed`, on a virtual clock if `virtual`. `only` tries a single point.
+    `seed`, on a virtual clock if `virtual`. `only` tries a single point, or the points of a range: tests with several
+    seeds may share the points of a long scenario, as `only=range(seed, 10_000, 5)`.
 
     Returns the number of points. Raises the errors of the scenario, with a note that names the point, and
     `AssertionError` for fewer than `at_least` points or more than `limit`.

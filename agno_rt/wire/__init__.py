@@ -1,1 +1,1 @@
-"""Floor 2: wire formats that several model plugins share, as pure functions."""
+"""Floor 2: wire formats and URLs that several plugins share, as pure functions."""

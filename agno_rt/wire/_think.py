@@ -40,6 +40,9 @@ class ThinkSplitter:
 
     def feed(self, text: str) -> list[_Piece]:
         """Take in the next piece."""
+        # The answer has most pieces of a stream.
+        if self._state == "answer":
+            return [TextDelta(text)] if text else []
         pieces: list[_Piece] = []
         if self._state == "start":
             text = self._begin(text)

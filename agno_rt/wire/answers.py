@@ -143,7 +143,8 @@ class AnswerStream:
             except (ValueError, TypeError, ArithmeticError) as exc:
                 raise self._explain_fault(exc) from None
             yield from deltas
-        self._check_done()
+        if self._events.done:
+            self._check_done()
 
     def end(self) -> Iterator[Delta]:
         """End the stream: yield the deltas in the last bytes. Raises `ModelError` if the stream broke off."""
@@ -156,7 +157,8 @@ class AnswerStream:
             except (ValueError, TypeError, ArithmeticError) as exc:
                 raise self._explain_fault(exc) from None
             yield from deltas
-        self._check_done()
+        if self._events.done:
+            self._check_done()
         if not (self.done or self.finished):
             problem = "broke off its stream before the answer was finished" if self._events.count else _EMPTY
             raise self._peer.error(problem, retryable=True)
@@ -179,7 +181,7 @@ class AnswerStream:
         return self._peer.error(f"sent a stream that is not an answer: {said}", retryable=True)
 
     def _check_done(self) -> None:
-        if self.done and not self._events.count:
+        if not self._events.count:
             raise self._peer.error(_EMPTY, retryable=True)
 
     def _end_without_events(self, body: bytes) -> Iterator[Delta]:

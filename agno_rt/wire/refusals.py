@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus, unquote_plus
 
 import attrs
 
-from agno_rt.errors import ModelError
+from agno_rt.errors import ContextOverflow, ModelError
 from agno_rt.wire._text import mend_value
 from agno_rt.wire.lenient_json import read_json
 
@@ -94,9 +94,10 @@ class Peer:
         status: int | None = None,
         retryable: bool = False,
         retry_after: float | None = None,
+        kind: type[ModelError] = ModelError,
     ) -> ModelError:
-        """Make an error about this server."""
-        return ModelError(
+        """Make an error about this server; `kind` is its class."""
+        return kind(
             self.without_secrets(f"{self.name} {problem}"),
             hint=self.without_secrets(hint),
             provider=self.provider,
@@ -137,7 +138,27 @@ def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, no
         status=status,
         retryable=(status in _RETRYABLE or status >= 500) and not no_credit,
         retry_after=wait,
+        kind=_choose_class(status, text, kind),
     )
+
+
+_OVERFLOW_KINDS = ("context_length_exceeded", "exceed_context_size", "model_context_window_exceeded")
+_OVERFLOW = re.compile(
+    r"context (length|window|size)|maximum context|(prompt|input|request) is too (long|large)"
+    r"|input token count .{0,80}exceeds|too many (input )?tokens"
+    r"|exceeds? the (available|maximum) (context|number of tokens)"
+    r"|(reduce|shorten) (the length of )?(the|your) (messages|prompt|input)",
+    re.IGNORECASE,
+)
+"""Words of services for a request that is too large: OpenAI, vLLM, llama.cpp, Anthropic, Gemini, Bedrock, Cohere."""
+
+
+def _choose_class(status: int | None, text: str, kind: str) -> type[ModelError]:
+    """Return `ContextOverflow` for a refusal of a request that is too large for the model's context."""
+    if any(part in kind for part in _OVERFLOW_KINDS):
+        return ContextOverflow
+    # A limit of tokens a minute (429) passes with time, and is told in similar words.
+    return ContextOverflow if status in (400, 413, 422, None) and _OVERFLOW.search(text) else ModelError
 
 
 def _find_phrase(status: int) -> str:
@@ -160,7 +181,12 @@ def reported(peer: Peer, error: Any) -> ModelError:
     text, kind = _explain_error(error, peer)
     status = _find_status(error)
     passing = any(part in kind for part in _PASSING) if status is None else status in _RETRYABLE or status >= 500
-    return peer.error(f"reported an error: {text}", status=status, retryable=passing and kind != _NO_CREDIT)
+    return peer.error(
+        f"reported an error: {text}",
+        status=status,
+        retryable=passing and kind != _NO_CREDIT,
+        kind=ModelError if passing else _choose_class(status, text, kind),
+    )
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

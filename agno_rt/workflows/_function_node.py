@@ -96,6 +96,7 @@ class _CalledStep(StepFunction[..., Any]):
         self.name = node.name
         self.options: StepOptions = node.step.options
         self.is_async = node.step.is_async
+        self.exact = frozenset()
         self._step = node.step
         self._kind = kind
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, get_origin, overl
 import attrs
 import msgspec
 
-from agno_rt._schema.describe import describe, type_decoder
+from agno_rt._schema.describe import describe, type_decoder, type_schema
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt._schema.signatures import called_by, hints_of, return_hint, signature_of
 from agno_rt.errors import UsageError
@@ -65,7 +65,8 @@ class StepOptions:
 class StepFunction(Generic[P, T]):
     """A function whose result a workflow records, from `@step`. Outside of a workflow it is the plain function.
 
-    In a workflow a call is awaited, also a call of a sync function, which runs in a thread.
+    In a workflow a call is awaited, also a call of a sync function, which runs in a thread. `exact` has the types of
+    values that are the same when they are read back.
     """
 
     def __init__(self, function: Callable[P, T], name: str, options: StepOptions) -> None:
@@ -73,7 +74,7 @@ class StepFunction(Generic[P, T]):
         self.name = name
         self.options = options
         self.is_async = inspect.iscoroutinefunction(called_by(function))
-        self._read = _reader_of(function, name)
+        self._read, self.exact = _reader_of(function, name), _exact_types(function, name)
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -131,6 +132,17 @@ class _StoredAgain(msgspec.Struct, tag_field="agno_rt ends", tag="again"):
 
 _ENDS = b'{"agno_rt ends":'
 _read_end = msgspec.json.Decoder(_StoredStop | _StoredAgain).decode
+
+
+_EXACT: frozenset[type] = frozenset((bool, int, str, type(None)))
+
+
+def _exact_types(function: Callable[..., Any], name: str) -> frozenset[type]:
+    """Return the types of results that need not be read back from JSON: it carries them whole."""
+    hint = return_hint(function, name)
+    if hint is Any:
+        return _EXACT
+    return frozenset(each for each in _EXACT if each is (type(None) if hint is None else hint))
 
 
 def _reader_of(function: Callable[..., Any], name: str) -> Callable[[bytes], Any]:
@@ -236,6 +248,17 @@ class WorkflowFunction(Runnable[Any, Any]):
     def parts(self) -> tuple[Runnable, ...]:
         """See `Runnable.parts`."""
         return self.runnables
+
+    def input_schema(self) -> Mapping[str, Any] | None:
+        """Return the JSON Schema of the parameters beside the flow: an object for several, `None` for a text."""
+        hints = hints_of(self.function, self.name)
+        names = [each for each in signature_of(self.function, self.name).parameters if each != self._flow_name]
+        if len(names) > 1:
+            return describe(self.function, self.name, hidden=(self._flow_name,)).schema
+        hint = hints.get(names[0], str) if names else str
+        if hint in (str, Any) or (get_origin(hint) is tuple and Message in getattr(hint, "__args__", ())):
+            return None
+        return type_schema(hint, what=f"the input of workflow {self.name!r}", error=UsageError)
 
     async def conduct(self, flow: Flow, input: tuple[Message, ...]) -> Any:
         """Call the function with the input and the flow. Raises `UsageError` for an input that does not fit."""

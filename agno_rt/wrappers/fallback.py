@@ -50,12 +50,18 @@ class _Several(Wrapper):
 
     @property
     def profile(self) -> ModelProfile:
-        """The output mode and the place of the first model, the media types accepted by all models, and no price.
+        """The output mode and the place of the first model, the media types and the context of all, and no price.
 
         A response has its cost already, by the price of the model that answered.
         """
         profiles = [NO_PROFILE if isinstance(model, str) else profile_of(model) for model in self._models]
-        return ModelProfile(profiles[0].output, shared_media(profiles), in_process=profiles[0].in_process)
+        contexts = [profile.context for profile in profiles if profile.context is not None]
+        return ModelProfile(
+            profiles[0].output,
+            shared_media(profiles),
+            in_process=profiles[0].in_process,
+            context=min(contexts, default=None),
+        )
 
     def _count_answer(self, model: Model, response: ModelResponse) -> ModelResponse:
         """Count the model's answer, and return the response with its cost."""

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import trio
 
 from agno_rt._drive.scopes import cause
-from agno_rt.errors import ModelError, UsageError
+from agno_rt.errors import ModelError
 from agno_rt.models import Emit, Model, ModelRequest, ModelResponse
-from agno_rt.wrappers._shared import remark
+from agno_rt.wrappers.backoff import Backoff
 from agno_rt.wrappers.base import Teller, Wrapper
 
 __all__ = ["Retry"]
@@ -51,15 +51,10 @@ class Retry(Wrapper):
         max_wait: float = 30.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-            raise UsageError(f"attempts is {attempts!r}", hint="Give a whole number of at least 1.")
-        for name, seconds in (("wait", wait), ("max_wait", max_wait)):
-            if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
-                raise UsageError(f"{name} is {seconds!r}", hint="Give seconds, 0 or more.")
+        self._backoff = Backoff(attempts, wait, max_wait, jitter)
         self.attempts = attempts
         self.wait = wait
         self.max_wait = max_wait
-        self._jitter = jitter
         super().__init__(model)
 
     def begin(self) -> None:
@@ -80,34 +75,15 @@ class Retry(Wrapper):
                 if not isinstance(failure, ModelError) or not failure.retryable:
                     raise
                 attempt += 1
-                wait = self._next_wait(failure, attempt)
+                wait = self._backoff.next_wait(failure, attempt)
                 if wait is None:
-                    self._give_up(failure, attempt, trio.current_time() - began)
+                    self._backoff.explain(failure, attempt, trio.current_time() - began)
                     try:
                         raise failure from failure.__cause__
                     finally:
                         # The error's traceback holds this frame, so holding the error here would make a cycle.
                         del failure
             await self._pause(wait, failure, teller)
-
-    def _next_wait(self, failure: ModelError, attempt: int) -> float | None:
-        if attempt >= self.attempts or not self._may_wait(failure):
-            return None
-        # The exponent has a bound, as a float overflows at 2**1024.
-        if failure.retry_after is None:
-            return self._jitter() * min(self.max_wait, self.wait * 2.0 ** min(attempt - 1, 60))
-        return min(self.max_wait, max(0.0, failure.retry_after) + self._jitter() * self.wait)
-
-    def _may_wait(self, failure: ModelError) -> bool:
-        # `<=` is false for a nan, which thus counts as too long.
-        return failure.retry_after is None or failure.retry_after <= self.max_wait
-
-    def _give_up(self, failure: ModelError, attempt: int, seconds: float) -> None:
-        if attempt < self.attempts and not self._may_wait(failure):
-            wanted = f"{failure.retry_after:g} s"
-            remark(failure, f"The service asks to wait {wanted}, more than max_wait ({self.max_wait:g} s).")
-        if attempt > 1:
-            remark(failure, f"The model was asked {attempt} times, over {seconds:.3g} s.")
 
     async def _pause(self, wait: float, failure: ModelError, teller: Teller | None) -> None:
         self.retries += 1

@@ -38,9 +38,9 @@ class Plan:
     """The peers and rows to measure, and the time for them.
 
     `commands` start the peers' processes; `absent` has the reasons of missing peers. A round of a row should take a
-    peer so many `seconds`: many short rounds find a quiet moment sooner than few long ones. A row whose rounds take
-    longer than `slow` has `few` rounds. An answer may take `limit` seconds. `python` has the interpreters of peers, for
-    the rows with processes of their own.
+    peer so many `seconds`: many short rounds find a quiet moment sooner than few long ones. If the rounds of any peer
+    take longer than `slow`, the row has `few` rounds, for all peers: the best of more rounds is better by chance. An
+    answer may take `limit` seconds. `python` has the interpreters of peers, for the rows with processes of their own.
     """
 
     commands: Mapping[str, Sequence[str]]
@@ -142,19 +142,18 @@ async def _measure_asked(session: _Session, row: Row) -> None:
                 times[name] = count
     seen: dict[str, list[float]] = {name: [] for name in times}
     # Bytes are exact, so one round is enough.
-    rounds = dict.fromkeys(times, 1 if row.unit == "bytes" else plan.rounds)
-    for at in range(plan.rounds):
+    at, rounds = 0, 1 if row.unit == "bytes" else plan.rounds
+    while at < rounds:
         # Rounds alternate in direction, so that no peer is always measured after the same neighbour.
         for name in list(seen)[:: -1 if at % 2 else 1]:
-            if at >= rounds[name]:
-                continue
             took = await session.turn(row, name, _measure_one(session.alive[name], row, times[name]))
             if took is None:
                 del seen[name]
                 continue
             seen[name].append(took)
             if row.unit == "seconds" and took * times[name] > plan.slow:
-                rounds[name] = plan.few
+                rounds = min(rounds, max(plan.few, at + 1))  # the peers after this one have this round, too
+        at += 1
     session.record(row, seen)
 
 

@@ -352,3 +352,61 @@ def test_the_one_that_waits_is_meant(agno: Agno) -> None:
 
     assert agno("approvals", "deny", run, "--reason", "No.").returncode == 0
     assert agno("runs", "resume", run).stdout == "Done: sent one; send was denied: No.\n"
+
+
+class TestStanding:
+    """Approvals that stand for later calls."""
+
+    def test_later_calls_ask_nobody(self, agno: Agno) -> None:
+        """With --for the same call is made at once, until the standing approval is revoked."""
+        paused(agno, "sender")
+        [approval] = waiting(agno)
+        options = ("--for", "1h", "--scope", "agent", "--by", "ann", "--resume")
+        done = agno("approvals", "approve", approval["id"], *options)
+        later = agno("run", "sender", "Go.")
+        [grant] = [json.loads(line) for line in agno("approvals", "grants", "--json").stdout.splitlines()]
+        table = agno("approvals", "grants").stdout.splitlines()
+        revoked = agno("approvals", "revoke", grant["id"][:8])
+
+        assert (done.returncode, later.returncode) == (0, 0)
+        assert later.stdout == "Done: sent HI; saw up\n"
+        assert (grant["tool"], grant["agent"], grant["by"], grant["arguments"]) == (
+            "send",
+            "sender",
+            "ann",
+            '{"text":"HI"}',
+        )
+        assert table[0].split() == ["ID", "TOOL", "ARGUMENTS", "AGENT", "SESSION", "USER", "BY", "GRANTED", "ENDS"]
+        assert revoked.stdout == f"revoked {grant['id']}: send\n"
+        assert agno("approvals", "grants").stderr == "No standing approvals.\n"
+        paused(agno, "sender")
+
+    def test_a_pattern_for_all_sessions(self, agno: Agno) -> None:
+        """--scope and --like widen what is approved."""
+        paused(agno, "sender")
+        [approval] = waiting(agno)
+        options = ("--for", "always", "--scope", "agent", "--like", "text=H*")
+        agno("approvals", "approve", approval["id"], *options)
+        assert agno("run", "sender", "Go.", "--session", "other").returncode == 0
+        [grant] = [json.loads(line) for line in agno("approvals", "grants", "--json").stdout.splitlines()]
+        assert (grant["pattern"], grant["expires_at"], grant["session"]) == ({"text": "H*"}, None, None)
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            (("--scope", "user"), "how long"),
+            (("--any-arguments",), "how long"),
+            (("--for", "1h", "--any-arguments", "--like", "a=b"), "does not go with --like"),
+            (("--for", "1h", "--like", "b"), "has no name"),
+            (("--for", "soon"), "soon"),
+            (("--for", "1h"), "the run has none"),
+        ],
+    )
+    def test_options_that_make_no_sense(self, agno: Agno, options: tuple[str, ...], problem: str) -> None:
+        """Options without --for, both kinds of arguments, no time, and no session are refused; nothing is decided."""
+        paused(agno, "sender")
+        [approval] = waiting(agno)
+        done = agno("approvals", "approve", approval["id"], *options)
+        assert done.returncode == 2
+        assert problem in done.stderr
+        assert len(waiting(agno)) == 1

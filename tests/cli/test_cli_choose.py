@@ -97,6 +97,12 @@ def test_tools_and_instructions_from_the_command_line(agno: Agno, calling: dict[
         ("tools.py", "tools.py has 2 tools", "tools.py:broken"),
         ("files:serch", "unknown tool 'files:serch'", "Did you mean 'files:search'?"),
         ("nowhere:x", "unknown module 'nowhere'", "FILE.py:function"),
+        ("calculator", "'calculator' does not name a tool", "Write toolkits:calculator."),
+        ("calculater", "'calculater' does not name a tool", "Did you mean 'toolkits:calculator'?"),
+        ("toolkit:calculator", "unknown module 'toolkit'", "Did you mean 'toolkits'?"),
+        ("sql:shop.db", "unknown module 'sql'", "Write data:sql:shop.db."),
+        ("mcp:nope", "unknown MCP server 'nope'", "[plugins.mcp.servers.nope]"),
+        ("delegates", "unknown tool 'delegates'", "write delegates:NAME or delegates:background"),
         ("tool.py:x", "no such file: 'tool.py'", "Did you mean 'tools.py'?"),
     ],
 )
@@ -109,6 +115,24 @@ def test_a_tool_that_is_not_there(agno: Agno, project: Path, spec: str, problem:
     assert (done.returncode, done.stdout) == (2, "")
     assert problem in done.stderr
     assert remedy in done.stderr
+
+
+def test_a_spec_that_ends_as_a_file(agno: Agno, project: Path) -> None:
+    """A plugin's spec may end in the name of a Python file, such as an MCP server's."""
+    (project / "server.py").write_text("raise SystemExit('no server today')")
+
+    done = agno("run", "template:echo", "x", "-t", "mcp:./server.py")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no server today" in done.stderr
+
+
+@pytest.mark.parametrize("spec", ["todo", "codemode"])
+def test_a_tool_named_as_its_plugin(agno: Agno, spec: str) -> None:
+    """`-t` accepts the short specs that `tools` accepts: the plugin's name alone."""
+    done = agno("run", "template:echo", "x", "-t", spec)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "x\n", "")
 
 
 def test_a_run_with_options_is_resumed_with_them(agno: Agno, calling: dict[str, str]) -> None:

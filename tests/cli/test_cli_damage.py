@@ -71,7 +71,7 @@ def test_exports_the_rest(agno: Agno, damage: Callable[[str], None], project: Pa
     damage("UPDATE messages SET body = CAST(replace(body, 'hi', 'no') AS BLOB) WHERE session = 'bad'")
 
     done, by_name = (
-        agno("sessions", "export", "--all", "-o", "out.jsonl", *URL),
+        agno("sessions", "export", "-o", "out.jsonl", *URL),
         agno("sessions", "export", "bad", *URL),
     )
 

@@ -32,7 +32,7 @@ def test_lists_what_plugins_provide(agno: Agno, distribution: Callable[..., Path
 
     assert done.returncode == 0
     rows = {line.split()[0]: line.split(None, 3) for line in done.stdout.splitlines()}
-    assert rows["sqlite"][2:] == ["agno-rt", "memory sqlite:"]
+    assert rows["sqlite"][2:] == ["agno-rt", "memory sqlite:; knowledge sqlite:"]
     assert rows["broken"][1:] == ["1.2", "broken-plugin", "FAILED"]
     assert "error: plugin 'broken' (broken-plugin 1.2) failed to load: OSError: no such library" in done.stderr
     assert "hint: Upgrade or uninstall it" in done.stderr
@@ -49,7 +49,7 @@ def test_lists_plugins_as_json(agno: Agno, project: Path, distribution: Callable
     plugins = {plugin["name"]: plugin for plugin in json.loads(done.stdout)}
     assert "sqlite" not in plugins
     assert plugins["broken"]["error"]["code"] == "plugin"
-    assert [offer["kind"] for offer in plugins["memory"]["provides"]] == ["memory"]
+    assert [offer["kind"] for offer in plugins["memory"]["provides"]] == ["context", "memory", "knowledge"]
     helps = [offer["help"] for plugin in plugins.values() for offer in plugin["provides"]]
     assert [text for text in helps if not (text[:1].isupper() and text.endswith("."))] == []
 

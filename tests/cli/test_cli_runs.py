@@ -112,6 +112,8 @@ def test_a_run_survives_its_process(agno: Agno, started: Started, durable: Path)
     assert (done.returncode, done.stdout) == (0, "Done: saw up\n")
     assert (durable / "done.txt").read_text().split() == ["asked", "looked", "up", "answered"]
     assert agno("sessions", "show", "s", "--last", "1").stdout == "Done: saw up\n"
+    assert "taken over  once" in agno("runs", "show", run["id"]).stdout
+    assert runs(agno)[0]["takeovers"] == 1
     again = agno("runs", "resume", run["id"], "--json")
     assert again.returncode == 1
     assert json.loads(again.stdout)["error"]["code"] == "run_conflict"
@@ -167,6 +169,7 @@ def test_what_a_process_left_behind_is_cleared_away(agno: Agno, started: Started
     process.kill()
     process.wait(60)
 
+    assert "1 run stopped with the process" in agno("doctor").stdout
     assert agno("runs", "cancel", run["id"]).stdout == f"cancelled {run['id']}: its process is gone\n"
     assert agno("runs", "delete", run["id"], "--yes").returncode == 0
     assert runs(agno) == []
@@ -384,3 +387,18 @@ def test_bad_input_is_named(agno: Agno, args: tuple[str, ...], said: str) -> Non
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {said}")
     assert "\nhint: " in done.stderr
+
+
+def test_shows_the_todo_list(agno: Agno, durable: Path) -> None:
+    """A run with a todo list is shown with the list after the last step."""
+    (durable / "durable.py").write_text(
+        "from agno_rt import Agent, MemoryPolicy, ToolCall\n"
+        "from agno_rt.testing import ScriptedModel\n"
+        "todos = {'todos': [{'content': 'plan', 'status': 'completed'}, {'content': 'build'}]}\n"
+        "model = ScriptedModel([ToolCall('1', 'write_todos', todos), 'done'])\n"
+        "planner = Agent(model, tools=['todo'], memory=MemoryPolicy(journal=True))\n"
+    )
+    agno("run", "planner", "Go.")
+    [run] = runs(agno)
+
+    assert agno("runs", "show", run["id"]).stdout.endswith("\nTodo list:\n1. [x] plan\n2. [ ] build\n")

@@ -341,3 +341,18 @@ def test_a_type_that_json_cannot_carry(type_: Any) -> None:
     """A state's type unknown to JSON is refused by the policy."""
     with pytest.raises(UsageError, match="not a type for a session's state"):
         MemoryPolicy(state=type_)
+
+
+async def test_a_program_keeps_a_note_beside_the_state(memory: MemoryBackend) -> None:
+    """A note in a session's data is handed on by the runs that change the state, and by those that do not."""
+    note = {"format": 1, "note": {"owner": "a program"}}
+    await memory.append("s", [], version=0, data=msgspec.json.encode(note))
+    with ScriptedModel([*adding("tea"), "plain", *adding("milk")]) as model:
+        async with Runtime(memory=memory) as rt:
+            await rt.run(shopping(model), "buy", session="s")
+            await rt.run(Agent(model, "other"), "and?", session="s")
+            last = await rt.run(shopping(model), "buy", session="s")
+    kept = msgspec.json.decode((await memory.load("s", 0)).data)
+
+    assert last.state.items == ["tea", "milk"]
+    assert (kept["note"], kept["state"]["value"]["items"]) == (note["note"], ["tea", "milk"])

@@ -184,7 +184,7 @@ async def test_the_run_pays() -> None:
 async def test_a_summary_is_within_the_budget() -> None:
     """A run whose budget is spent by a summary ends without another request."""
     summarising = Listing()
-    policy = MemoryPolicy(messages=2, summary=Summary(summarising))
+    policy = MemoryPolicy(messages=2, summary=Summary(summarising, tokens=100_000))
     async with Runtime() as rt:
         await talk(rt, Agent(Echoing(), memory=policy), 2)
         with pytest.raises(LimitExceeded, match="tokens"):
@@ -344,7 +344,7 @@ async def test_a_long_history_is_taken_in_piece_by_piece() -> None:
     history = [Message(role, f"{role} {at} " + "x" * 400) for at in range(100) for role in ("user", "assistant")]
     await memory.append("s", history, version=0)
     summarising = Listing([3])
-    policy = MemoryPolicy(None, tokens=2_000, summary=Summary(summarising))
+    policy = MemoryPolicy(None, tokens=2_000, summary=Summary(summarising, tokens=100_000))
     async with Runtime(memory=memory) as rt:
         await rt.run(Agent(model, memory=policy), "one", session="s")
         first = summarising.asked
@@ -363,7 +363,7 @@ async def test_what_a_piece_has_taken_in_is_not_shown_too() -> None:
     memory, model = InProcessMemory(), Echoing()
     history = [Message(role, f"{role} {at} " + "x" * 400) for at in range(6) for role in ("user", "assistant")]
     await memory.append("s", history, version=0)
-    policy = MemoryPolicy(None, tokens=1_000, summary=Summary(Listing([2]), keep=0))
+    policy = MemoryPolicy(None, tokens=1_000, summary=Summary(Listing([2]), keep=0, tokens=100_000))
     async with Runtime(memory=memory) as rt:
         await rt.run(Agent(model, memory=policy), "now", session="s")
 
@@ -413,14 +413,16 @@ def test_a_call_with_many_long_results_is_shortened() -> None:
     assert all(f"result {at}" in text for at in range(50))
 
 
-@pytest.mark.parametrize("wrong", [{"keep": 1}, {"keep": -0.1}, {"keep": "x"}, {"tokens": 0}, {"model": 5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"keep": 1}, {"keep": -0.1}, {"keep": "x"}, {"tokens": 0}, {"model": 5}, {"fill": 0}, {"fill": 2}, {"window": 0}],
+)
 def test_summaries_that_make_no_sense(wrong: dict[str, Any]) -> None:
     """A summary with values out of range is refused."""
     with pytest.raises(UsageError):
         Summary(**wrong)
 
 
-def test_a_summary_of_nothing() -> None:
-    """A summary for a policy without a bound is refused."""
-    with pytest.raises(UsageError, match="cuts nothing off"):
-        MemoryPolicy(messages=None, summary=Summary())
+def test_a_summary_without_another_bound() -> None:
+    """A policy with a summary needs no bound of its own: the model's context is one."""
+    assert MemoryPolicy(messages=None, summary=Summary()).summary == Summary()

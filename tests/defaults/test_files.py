@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import trio
 
 from agno_rt import Agent, Runtime, ToolCall
-from agno_rt.defaults.files import PASSAGE_CHARACTERS, FilesSettings, Folder, cut_passages
+from agno_rt.defaults.folder import FilesSettings, Folder
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel
@@ -21,7 +21,7 @@ from agno_rt.testing import ScriptedModel
 
 def search(root: Path, query: str, **settings: Any) -> str:
     """Call the tool of the spec with the query."""
-    found = PluginHost().tool(f"files:search:{root}", {"files": settings})(query)
+    found = trio.run(PluginHost().tool(f"files:search:{root}", {"files": settings}), query)
     assert isinstance(found, str)
     return found
 
@@ -56,7 +56,7 @@ def test_what_is_for_coding_agents_is_no_document(tmp_path: Path) -> None:
         folder.check_ready()
     (tmp_path / "moon.md").write_text("A function of the moon.")
     assert folder.check_ready() == f"1 document in {tmp_path}"
-    assert [passage.file for passage in folder.search("function")] == ["moon.md"]
+    assert [document.source for document in folder.read_changes()[0]] == ["moon.md"]
 
 
 @pytest.mark.parametrize("query", ["", "?!", '"', "NEAR(", "a AND", "* OR", "nothing-of-this"])
@@ -67,7 +67,7 @@ def test_any_query_is_taken(folder: Path, query: str) -> None:
 
 def test_takes_up_changes(folder: Path) -> None:
     """A search sees files added, changed or removed since the last search."""
-    tool = PluginHost().tool(f"files:search:{folder}", {})
+    tool = partial(trio.run, PluginHost().tool(f"files:search:{folder}", {}))
     assert "star" in tool("sun")
     (folder / "sub" / "sun.txt").write_text("The sun is hot, and this is longer.")
     (folder / "new.rst").write_text("The sun is new.")
@@ -119,7 +119,7 @@ class TestWhatIsPassedOver:
 
     def test_a_file_that_became_a_link(self, folder: Path, outside: Path) -> None:
         """After a file becomes a link, its old text is forgotten, and the link is not followed."""
-        tool = PluginHost().tool(f"files:search:{folder}", {})
+        tool = partial(trio.run, PluginHost().tool(f"files:search:{folder}", {}))
         assert "star" in tool("star")
         (folder / "sub" / "sun.txt").unlink()
         (folder / "sub" / "sun.txt").symlink_to(outside / "secret.txt")
@@ -203,7 +203,7 @@ def test_odd_names(folder: Path, name: bytes, shown: str) -> None:
     path = os.path.join(os.fsencode(folder), name)
     with open(path, "wb") as file:
         file.write(b"The comet has a tail.")
-    tool = PluginHost().tool(f"files:search:{folder}", {})
+    tool = partial(trio.run, PluginHost().tool(f"files:search:{folder}", {}))
 
     assert tool("comet") == f"From {shown}:\nThe comet has a tail."
     assert "star" in tool("star")
@@ -226,14 +226,3 @@ async def test_an_agent_uses_it(folder: Path) -> None:
         result = await rt.run(Agent(model, tools=["files:search"]), "What is the sun?")
 
     assert "sub/sun.txt" in result.messages[2].content
-
-
-@given(st.lists(st.sampled_from(["word", " ", "\n", "\n\n", "# Head\n\n", "x" * 900]), max_size=40).map("".join))
-def test_cutting_loses_no_word(text: str) -> None:
-    """Each word of a text is in a passage, and no passage is much too long."""
-    passages = cut_passages(text)
-    joined = "".join("".join(passages).split())
-
-    for word in set(text.split()):
-        assert word in joined or len(word) > PASSAGE_CHARACTERS
-    assert all(passage.strip() and len(passage) <= 2 * PASSAGE_CHARACTERS for passage in passages)

@@ -29,10 +29,16 @@ from agno_rt.run_store import Entry, RunRecord
 from agno_rt.testing import ScriptedModel, WallClock
 from agno_rt.testing.contracts import (
     CacheContract,
+    CopyContract,
+    EventLogContract,
     FactContract,
     FlowContract,
+    GrantContract,
+    LeaseContract,
     LockContract,
     MemoryContract,
+    MigrationContract,
+    RetentionContract,
     RunContract,
     SignalContract,
 )
@@ -40,7 +46,19 @@ from agno_rt.testing.contracts import (
 HI = [Message("user", "hi")]
 
 
-class TestInProcessMemory(MemoryContract, RunContract, SignalContract, FlowContract, FactContract, CacheContract):
+class TestInProcessMemory(
+    MemoryContract,
+    RunContract,
+    SignalContract,
+    FlowContract,
+    GrantContract,
+    LeaseContract,
+    EventLogContract,
+    CopyContract,
+    RetentionContract,
+    FactContract,
+    CacheContract,
+):
     """`memory:` keeps the contract of backends."""
 
     def make_memory(self) -> InProcessMemory:
@@ -48,7 +66,20 @@ class TestInProcessMemory(MemoryContract, RunContract, SignalContract, FlowContr
         return InProcessMemory()
 
 
-class TestSQLiteMemory(MemoryContract, RunContract, SignalContract, FlowContract, FactContract, CacheContract):
+class TestSQLiteMemory(
+    MemoryContract,
+    RunContract,
+    SignalContract,
+    FlowContract,
+    GrantContract,
+    LeaseContract,
+    EventLogContract,
+    MigrationContract,
+    CopyContract,
+    RetentionContract,
+    FactContract,
+    CacheContract,
+):
     """`sqlite:` keeps the contract of backends."""
 
     folder: Path
@@ -445,7 +476,7 @@ class TestFile:
         assert ([message.text for message in after.messages], after.version, after.data) == (["new"], 3, b"state")
         assert [(info.id, info.user, info.messages, info.created_at) for info in infos] == [("old", "ann", 3, 10.0)]
         assert kept == (["Ann drinks tea."], b"value")
-        assert user_version(path) == SCHEMA_VERSION == 7
+        assert user_version(path) == SCHEMA_VERSION == 10
 
     async def test_a_file_of_version_2(self, tmp_path: Path) -> None:
         """A file of the second version keeps its sessions, data, facts and answers, and can store runs."""
@@ -807,7 +838,7 @@ class TestThroughTheRuntime:
         assert absolute.path == tmp_path / "a.db"
         assert host.memory("sqlite:///a.db", {}).path == Path("a.db")
 
-    @pytest.mark.parametrize("url", ["sqlite:", "sqlite:///", "sqlite:a.db", "sqlite://a.db"])
+    @pytest.mark.parametrize("url", ["sqlite:", "sqlite:///", "sqlite:a.db", "sqlite://a.db", "sqlite:///:memory:"])
     async def test_a_url_without_file(self, url: str) -> None:
         """A URL without a file raises an error with an example."""
         with pytest.raises(UsageError, match="names no file") as caught:

@@ -398,7 +398,10 @@ class TestOptions:
             ("?synchronus=full", "Did you mean 'synchronous'?"),
             ("?synchronous=off", "Known: full, normal"),
             ("?synchronous", "Known: full, normal"),
-            ("?synchronous=full&x=1", "Known: keep, older_than, synchronous"),
+            (
+                "?synchronous=full&x=1",
+                "Known: keep, lease, older_than, sessions_keep, sessions_older_than, synchronous",
+            ),
         ],
     )
     def test_unknown(self, options: str, hint: str) -> None:

@@ -6,7 +6,7 @@ import re
 
 from hypothesis import given
 
-from agno_rt._draw.mermaid import render_mermaid
+from agno_rt.drawing.mermaid import render_mermaid
 from agno_rt.runnable import Drawing
 from tests.draw.test_svg import DRAWINGS
 

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 
 from agno_rt import Agent, Ask, Flow, Runtime, ToolCall, step, tool, workflow
-from agno_rt._draw.stored_run import StoredRun, draw_stored_run
-from agno_rt._draw.timeline import list_rows, render_bar
 from agno_rt.defaults.memory import InProcessMemory
+from agno_rt.drawing.stored_run import StoredRun, draw_stored_run
+from agno_rt.drawing.timeline import list_rows, render_bar
 from agno_rt.memory import MemoryPolicy
 from agno_rt.models import ModelResponse
 from agno_rt.run_store import Entry, RunStatus

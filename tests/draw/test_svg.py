@@ -10,8 +10,8 @@ import attrs
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agno_rt._draw.svg import render_svg
-from agno_rt._draw.words import measure_text
+from agno_rt.drawing.svg import render_svg
+from agno_rt.drawing.words import measure_text
 from agno_rt.runnable import Drawing
 
 SVG = "{http://www.w3.org/2000/svg}"

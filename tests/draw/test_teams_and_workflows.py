@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from agno_rt import Agent, Team, Workflow
-from agno_rt._draw.mermaid import render_mermaid
-from agno_rt._draw.svg import render_svg
+from agno_rt.drawing.mermaid import render_mermaid
+from agno_rt.drawing.svg import render_svg
 from agno_rt.runnable import Ask, Drawing, Flow, Runnable, draw
 from agno_rt.teams import Broadcast, Consensus, GroupChat, Handoff, Leader, Mode, Route, Sequence, Tasks
 from agno_rt.workflows import Condition, Goal, Loop, Map, Parallel, Router

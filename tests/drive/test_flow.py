@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -170,6 +172,29 @@ async def test_a_task_that_the_flow_did_not_start() -> None:
             await rt.run(Doing(do), "go")
         with pytest.raises(UsageError, match="agent was used outside of its run"):
             await flows[0].run(echo("agent"), "go")
+
+
+async def test_a_branch_leaves_nothing_to_the_garbage_collector() -> None:
+    """The task of a branch is gone once its group is over, without a collection."""
+    tasks: list[weakref.ref[trio.lowlevel.Task]] = []
+
+    async def work() -> None:
+        tasks.append(weakref.ref(trio.lowlevel.current_task()))
+
+    async def do(flow: Flow) -> Any:
+        async with flow.group() as group:
+            for _ in range(3):
+                group.start(work)
+        await trio.lowlevel.checkpoint()  # trio holds the last task until it runs another one
+        return [each() for each in tasks]
+
+    gc.disable()
+    try:
+        async with Runtime() as rt:
+            result = await rt.run(Doing(do), "go")
+    finally:
+        gc.enable()
+    assert result.output == [None, None, None]
 
 
 async def test_keys_are_unique_and_paths_tell_the_place() -> None:

@@ -14,10 +14,10 @@ import pytest
 import trio
 import trio.testing
 
-from agno_rt import Agent, Ask, Flow, Runtime, ToolCall, step, tool, workflow
+from agno_rt import Agent, Ask, Flow, RunResult, Runtime, ToolCall, step, tool, workflow
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
-from agno_rt.errors import DeadlineExceeded, Unanswered, UsageError
+from agno_rt.errors import BackendError, DeadlineExceeded, Unanswered, UsageError
 from agno_rt.events import RunEnded
 from agno_rt.run_store import RunRecord
 from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere
@@ -65,6 +65,64 @@ async def test_an_expired_question_wakes_its_run() -> None:
     assert (paused.status, record.wakes_at) == ("paused", paused.approvals[0].expires_at)
     assert (ended.status, ended.content, ended.wakes_at) == ("completed", "nobody", None)
     assert [each.status for each in seen if isinstance(each, RunEnded)] == ["completed"]
+
+
+async def test_the_end_of_a_woken_run_is_told() -> None:
+    """`on_end` gets the record from before and the result, of a run that ends well and of one that fails."""
+    memory, told = InProcessMemory(), dict[str, tuple[str, str, str]]()
+
+    @workflow(name="asker")
+    async def asker(text: str, flow: Flow) -> str:
+        try:
+            return str(await flow.ask(Ask(str, "Name?"), expires=0.3))
+        except Unanswered:
+            if text == "fail":
+                raise
+            return "nobody"
+
+    async def tell(record: RunRecord, result: RunResult) -> None:
+        told[result.run_id] = (record.status, result.status, result.content)
+
+    async def are_told() -> bool:
+        return len(told) == 2
+
+    async with Runtime(memory=memory) as rt:
+        well, badly = [await rt.run(asker, text) for text in ("go", "fail")]
+        rt.wake_runs(on_end=tell)
+        await until(are_told)
+
+    assert told == {well.run_id: ("paused", "completed", "nobody"), badly.run_id: ("paused", "failed", "")}
+
+
+async def test_a_failing_listener_ends_nothing() -> None:
+    """An `on_end` that fails is warned of; the runtime lives on, and wakes the next run."""
+    memory, told = InProcessMemory(), list[str]()
+
+    @workflow(name="asker")
+    async def asker(text: str, flow: Flow) -> str:
+        try:
+            return str(await flow.ask(Ask(str, "Name?"), expires=0.3))
+        except Unanswered:
+            return "nobody"
+
+    async def tell(record: RunRecord, result: RunResult) -> None:
+        told.append(result.run_id)
+        raise BackendError("the memory is away")
+
+    async def is_told() -> bool:
+        return bool(told)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        async with Runtime(memory=memory) as rt:
+            first = await rt.run(asker, "go")
+            rt.wake_runs(on_end=tell)
+            await until(is_told)
+            second = await rt.run(asker, "go")
+            ended = await wait_for_end(memory, second.run_id)
+
+    assert (told[0], ended.status) == (first.run_id, "completed")
+    assert f"the end of run '{first.run_id}' of 'asker' was not told" in str(warned[0].message)
 
 
 async def test_an_expired_approval_of_an_agent_wakes_its_run() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agno_rt import Agent, Message, ModelResponse, Runtime, ToolCall, tool
-from agno_rt.events import CacheMissed, Event
+from agno_rt.events import CacheMissed, ContextCompacted, Event
+from agno_rt.memory import MemoryPolicy, Summary
 from agno_rt.messages import Usage
 from agno_rt.models import Emit, Model, ModelRequest
 from agno_rt.testing import ScriptedModel
@@ -137,3 +138,53 @@ async def test_a_missed_cache_is_an_event(usages: list[Usage], missed: list[tupl
         seen: list[Event] = [event async for event in events]
     found = [(event.turn, event.before, event.cached) for event in seen if isinstance(event, CacheMissed)]
     assert found == missed
+
+
+def cached_answers(*usages: Usage) -> ScriptedModel:
+    """Return a model whose answers have these usages, one after the other."""
+    return ScriptedModel([ModelResponse("Done.", usage=usage) for usage in usages])
+
+
+async def list_misses(runtime: Runtime, agent: Agent, session: str | None) -> list[tuple[int, int, int]]:
+    """Return the misses that a run tells: the turn and both counts."""
+    async with runtime.stream(agent, "Read.", session=session) as events:
+        return [(each.turn, each.before, each.cached) async for each in events if isinstance(each, CacheMissed)]
+
+
+WRITTEN = Usage(9_000, 1, 0, 0, cache_write_tokens=8_000)
+
+
+async def test_a_missed_cache_between_two_runs_of_a_session_is_told() -> None:
+    """A run's first request follows the session's last one; other sessions and lone runs are apart."""
+    agent = Agent(cached_answers(WRITTEN, Usage(9_500, 1, 0, 8_000), *[Usage(9_900, 1)] * 5), name="reader")
+    async with Runtime() as runtime:
+        assert await list_misses(runtime, agent, "s") == []
+        assert await list_misses(runtime, agent, "s") == []
+        assert await list_misses(runtime, agent, "other") == []
+        assert await list_misses(runtime, agent, None) == []
+        assert await list_misses(runtime, agent, "s") == [(1, 8_000, 0)]
+        assert await list_misses(runtime, agent, "s") == []
+
+
+async def test_another_agent_in_the_session_misses_nothing() -> None:
+    """Each agent has a beginning of its own, so the cache cannot have the beginning of another agent's requests."""
+    reader = Agent(cached_answers(WRITTEN, Usage(9_500, 1)), name="reader")
+    writer = Agent(cached_answers(Usage(9_200, 1)), name="writer")
+    async with Runtime() as runtime:
+        assert await list_misses(runtime, reader, "s") == []
+        assert await list_misses(runtime, writer, "s") == []
+
+
+async def test_a_summary_between_two_runs_is_not_told_as_a_missed_cache() -> None:
+    """A run that begins with a new summary has another beginning, as it must."""
+    policy = MemoryPolicy(tokens=40, summary=Summary())
+    long, done = ModelResponse("word " * 60, usage=WRITTEN), ModelResponse("Done.", usage=Usage(9_000, 1))
+    steps = [long, ModelResponse("Short.", usage=Usage(50, 1)), done, done]
+    agent = Agent(ScriptedModel(steps), name="reader", memory=policy)
+    async with Runtime() as runtime:
+        assert await list_misses(runtime, agent, "s") == []
+        async with runtime.stream(agent, "Read on.", session="s") as events:
+            seen: list[Event] = [event async for event in events]
+        assert any(isinstance(event, ContextCompacted) for event in seen)
+        assert not any(isinstance(event, CacheMissed) for event in seen)
+        assert await list_misses(runtime, agent, "s") == []

@@ -1220,7 +1220,7 @@ async def test_a_sync_step_that_hangs_is_not_called_again() -> None:
     calls: list[int] = []
     release = threading.Event()
 
-    @step(timeout=0.05, retries=3, backoff=0)
+    @step(timeout=0.5, retries=3, backoff=0)  # the thread must begin within the time
     def hang() -> None:
         calls.append(1)
         release.wait(10)

@@ -181,7 +181,8 @@ def opened_shell(folder: Path, variables: dict[str, str], port: int) -> Iterator
     assert process.stdin is not None
     try:
         process.stdin.write(
-            f'agno-rt() {{ if [ "$1" = serve ]; then shift; command agno-rt serve --port {port} "$@"; '
+            'agno-rt() { if [ "$1" = serve ] && [ "$2" != keys ]; then shift; '
+            f'command agno-rt serve --port {port} "$@"; '
             'else command agno-rt "$@"; fi; }\nset -m\n'
         )
         yield shell

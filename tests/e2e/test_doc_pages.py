@@ -5,19 +5,23 @@ A server on this machine that speaks the same format replaces each paid provider
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.chat_server import chat_server
+from tests.e2e.conftest import COMMAND
 from tests.e2e.doc_pages import follow_page, free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web-app")
 OFFLINE = (
     "howto/observability",
+    "concepts/knowledge",
     "concepts/teams",
+    "concepts/context",
     "concepts/workflows",
     "howto/several-agents",
     "howto/graphs",
@@ -25,6 +29,11 @@ OFFLINE = (
     "howto/plugins",
     "howto/ci",
     "howto/deploy",
+    "howto/openai-clients",
+    "howto/a2a",
+    "howto/agentos",
+    "howto/ag-ui",
+    "howto/mcp-server",
     "reference/http",
 )
 ANSWERS = {
@@ -56,6 +65,12 @@ def ports() -> dict[str, str]:
 def test_a_page_with_the_embedded_model(page: str, tmp_path: Path) -> None:
     """Files are written and commands typed, in order; the output is the page's."""
     follow_page(DOCS / f"{page}.md", tmp_path, {}, ports())
+
+
+def test_the_page_on_embedders(tmp_path: Path) -> None:
+    """The program with the embedder of this process prints the page's lines."""
+    subprocess.run([COMMAND, "llamacpp", "pull", "minilm"], check=True, capture_output=True, timeout=600)
+    follow_page(DOCS / "howto" / "embedders.md", tmp_path, {}, {})
 
 
 @pytest.mark.parametrize("page", OFFLINE)

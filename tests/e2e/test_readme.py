@@ -67,6 +67,15 @@ def test_the_program_with_an_approval(tmp_path: Path) -> None:
     assert (tmp_path / "desk.db").exists()
 
 
+def test_the_workflow(tmp_path: Path) -> None:
+    """The workflow runs an agent, a team and a step; only the models are replaced, by ones without a key."""
+    program = block("python", "@workflow").replace('"openai:gpt-5"', 'ScriptedModel(lambda request: "Good.")')
+    (tmp_path / "program.py").write_text(f"from agno_rt.testing import ScriptedModel\n{program}")
+
+    printed = run(sys.executable, "program.py", folder=tmp_path)
+    assert printed == "published: Good. ([style]\nGood.\n\n[facts]\nGood.)\n"
+
+
 def test_the_three_promises(tmp_path: Path) -> None:
     """The output of `examples/promises.py` equals the README's, except ids, times and the line of limits."""
     printed = run(sys.executable, str(ROOT / "examples/promises.py"), folder=tmp_path)

@@ -15,6 +15,7 @@ from agno_rt.errors import UsageError
 from benchmarks import page
 from benchmarks.goals import Against, Goal, Measured, NotBuilt, Recorded, goals
 from benchmarks.growth_table import GROWING, WHY, Growing, counts, grown, table
+from benchmarks.markers import read_between
 from benchmarks.one import parameters_of
 from benchmarks.peers.results import Results as PeerResults
 from benchmarks.peers.rows import GOALS as PEER_GOALS
@@ -69,6 +70,8 @@ class TestTheGoals:
             "workflow",
             "knowledge",
             "durable, on SQLite, fsync on",
+            "models over HTTP",
+            "loading a plugin",
             "HTTP, simple run, two workers",
             "import and command line",
             "exact counts",
@@ -385,3 +388,16 @@ def make_project(root: Path, machine: str, found: Mapping[str, tuple[list[float 
     rows = {name: [numbers, params] for name, (numbers, params) in found.items()}
     stored = {"result_columns": ["result", "params"], "results": rows}
     (folder / f"{COMMIT[:8]}-existing.json").write_text(json.dumps(stored))
+
+
+def test_rows_of_several_days_are_all_told(tmp_path: Path) -> None:
+    """Writing single rows keeps what the page says of rows that were written on another day, and their reasons."""
+    copy = tmp_path / "performance.md"
+    copy.write_text((ROOT / "docs/performance.md").read_text())
+    before = read_between(copy, "shortfalls")
+    sources = Sources(results_of({}), recorded={}, partial=True)
+    page.write_reach(copy, sources, ["streaming", "loading a plugin"])
+    page.write_reach(copy, sources, ["loading a plugin"])
+    told = [each for each in copy.read_text().splitlines() if "are of another day: " in each]
+    assert [each.split(". ")[0].partition(": ")[2] for each in told][-2:] == ["streaming", "loading a plugin"]
+    assert read_between(copy, "shortfalls") == before

@@ -49,7 +49,7 @@ class TestOwed:
 
         def fill(_: object) -> str:
             memory.full = True
-            return "lost"
+            return "the answer"
 
         with pytest.raises(BackendError, match="full") as caught:
             await rt.run(Agent(ScriptedModel([*steps, fill]), "a", tools=[echo], memory=JOURNAL), "go", session="s")
@@ -60,7 +60,10 @@ class TestOwed:
     async def test_are_let_go_once_there_is_room(
         self, steps: list[Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A run cut off by a full disk loses its owner once room appears, while the process lives."""
+        """A run cut off by a full disk loses its owner once room appears, while the process lives.
+
+        The model's last answer is stored with the run's end, so the resumed run does not ask for another.
+        """
         memory = Full()
         async with Runtime(memory=memory) as rt:
             run_id = await self.fail(rt, memory, steps)
@@ -70,11 +73,11 @@ class TestOwed:
             await trio.sleep(2)
             after, _ = await memory.load_run(run_id)
             async with Runtime(memory=memory) as other:
-                result = await other.resume(run_id, Agent(ScriptedModel(["done"]), "a", tools=[echo], memory=JOURNAL))
+                result = await other.resume(run_id, Agent(ScriptedModel([]), "a", tools=[echo], memory=JOURNAL))
 
         assert (before.status, before.owner is None) == ("running", False)
         assert (after.status, after.owner, after.code) == ("failed", None, "backend")
-        assert result.content == "done"
+        assert result.content == "the answer"
 
     async def test_are_let_go_at_the_end(self) -> None:
         """A closing runtime gives up the run, if the disk has room by then."""
@@ -86,15 +89,15 @@ class TestOwed:
         assert (await memory.load_run(run_id))[0].owner is None
 
     async def test_are_resumed_where_they_broke_off(self) -> None:
-        """The same runtime can resume the run at once, and does not end the run twice."""
+        """The same runtime can resume the run at once with the answer it has, and does not end the run twice."""
         memory = Full()
         async with Runtime(memory=memory) as rt:
             run_id = await self.fail(rt, memory, [])
             memory.full = False
-            result = await rt.resume(run_id, Agent(ScriptedModel(["done"]), "a", memory=JOURNAL))
+            result = await rt.resume(run_id, Agent(ScriptedModel([]), "a", memory=JOURNAL))
             record, entries = await memory.load_run(run_id)
 
-        assert result.content == "done"
+        assert result.content == "the answer"
         assert record.status == "completed"
         assert [entry.seq for entry in entries] == list(range(len(entries)))
 

@@ -88,7 +88,7 @@ class TestInput:
             with pytest.raises(UsageError, match="output"):
                 await rt.run(Agent(ScriptedModel([]), output=output), "x")
 
-    @pytest.mark.parametrize("name", ["runs", "queue", "model_calls", "threads", "abandoned_threads"])
+    @pytest.mark.parametrize("name", ["runs", "queue", "model_calls", "threads", "abandoned_threads", "takeovers"])
     async def test_a_limit_of_the_runtime_on_an_agent(self, name: str) -> None:
         """Limits of a whole runtime are refused on an agent."""
         async with Runtime() as rt:

@@ -408,7 +408,7 @@ class TestProcesses:
             process.communicate()
             await rt.send(run, "two")
             record, _ = await rt.memory.load_run(run)  # type: ignore[attr-defined]
-            assert rt.is_stopped(record)
+            assert await rt.find_stopped([record]) == {run}
 
             @tool(idempotent=True)
             def wait() -> str:

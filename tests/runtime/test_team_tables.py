@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from agno_rt import Agent, Limits, Team
-from agno_rt.errors import ConfigError
+from agno_rt import Agent, Limits, ModelRequest, Runtime, Team
+from agno_rt.errors import ConfigError, ModelError
 from agno_rt.project import load_project
+from agno_rt.run_store import RunStore
 from agno_rt.teams import Broadcast, Consensus, Handoff, Leader, Route
 from agno_rt.teams.names import MODES, find_mode
+from agno_rt.testing import ScriptedModel
 
 AGENTS = """\
 [agents.a]
@@ -151,6 +153,44 @@ def test_members_from_python(tmp_path: Path) -> None:
     teams = load(tmp_path, '[runtime]\nload = ["more.py"]\n[teams.t]\nmembers = ["a", "c"]\n')
 
     assert [member.name for member in teams["t"].members] == ["a", "c"]
+
+
+async def test_a_stored_team(tmp_path: Path) -> None:
+    """With a journal a team's run goes on after a failure: a finished member is not asked again."""
+    teams = load(
+        tmp_path, '[teams.kept]\nmembers = ["a", "b"]\nmemory = {journal = true}\n[teams.plain]\nmembers = ["a"]\n'
+    )
+    team, asked = teams["kept"], list[str]()
+
+    def answer(request: ModelRequest) -> str:
+        asked.append("a")
+        return "A"
+
+    models = ScriptedModel(answer), ScriptedModel([ModelError("no", provider="b"), "B"])
+    for member, model in zip(team.members, models, strict=True):
+        assert isinstance(member, Agent)
+        member.model = model
+
+    async with Runtime(memory=f"sqlite:///{tmp_path / 'runs.db'}") as rt:
+        await rt.run(teams["plain"], "go")
+        with pytest.raises(ModelError) as caught:
+            await rt.run(team, "go")
+    assert caught.value.result is not None
+    async with Runtime(memory=f"sqlite:///{tmp_path / 'runs.db'}") as rt:
+        result = await rt.resume(caught.value.result.run_id, team)
+        assert isinstance(rt.memory, RunStore)
+        stored = await rt.memory.runs()
+
+    assert (result.status, result.content) == ("completed", "B")
+    assert asked == ["a", "a"]  # once in each team
+    assert sorted(each.agent for each in stored) == ["a", "b", "kept"]
+
+
+def test_a_wrong_memory_policy(tmp_path: Path) -> None:
+    """An error in the policy has the line and the table of the team."""
+    with pytest.raises(ConfigError, match=r"agno-rt.toml:\d+, \[teams.t\.?(memory)?\]") as caught:
+        load(tmp_path, '[teams.t]\nmembers = ["a"]\nmemory = {jurnal = true}\n')
+    assert "'jurnal'" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", MODES)

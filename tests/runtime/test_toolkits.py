@@ -21,6 +21,7 @@ import agno_rt
 from agno_rt import Agent, Runnable, Runtime, Tool, ToolCall, Toolkit, tool
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import BackendError, PluginError, ToolDefinitionError, UsageError
+from agno_rt.events import Event, ToolkitChanged
 from agno_rt.from_asyncio import AsyncioRuntime, to_asyncio
 from agno_rt.plugins import PluginHost
 from agno_rt.readiness import check_ready
@@ -126,6 +127,16 @@ def numbered(number: int) -> Callable[[str], str]:
         return f"{text} {number}"
 
     return ask
+
+
+def watch(told: list[ToolkitChanged]) -> Callable[[Event], None]:
+    """An observer that keeps what is told of toolkits."""
+
+    def observe(event: Event) -> None:
+        if isinstance(event, ToolkitChanged):
+            told.append(event)
+
+    return observe
 
 
 class TestToolkit:
@@ -938,3 +949,59 @@ class TestParts:
             assert (used.opened, unused.opened) == (1, 1)
             assert await check_ready(rt, first, memory=False, toolkits=True) == []
         assert used.open_now == unused.open_now == 0
+
+
+class TestObservers:
+    async def test_hear_of_openings_changes_and_losses(self) -> None:
+        """The runtime tells of openings, changes and failures; a toolkit tells of losses, under its own name."""
+        send, receive = trio.open_memory_channel[Any](0)
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Any]:
+            yield receive
+
+        heard: list[ToolkitChanged] = []
+        agent = Agent(asking(), tools=[Toolkit("files", open=connect)])
+        async with Runtime(observers=[watch(heard)]) as runtime, trio.open_nursery() as nursery:
+            nursery.start_soon(send.send, [numbered(1)])
+            await runtime.run(agent, "go")
+            await send.send(ToolkitChanged("other", "lost", error="it ended", retry_in=0.5))
+            await send.send([numbered(1), echo])
+            await wait_all_tasks_blocked()
+        assert heard == [
+            ToolkitChanged("files", "opened", tools=1),
+            ToolkitChanged("files", "lost", error="it ended", retry_in=0.5),
+            ToolkitChanged("files", "changed", tools=2),
+        ]
+
+    async def test_hear_of_a_connection_that_fails(self) -> None:
+        """An opening in vain and a lost connection are failures with a reason."""
+        server = Server(faults=[ConnectionError("refused")])
+        heard: list[ToolkitChanged] = []
+        async with Runtime(observers=[watch(heard)]) as runtime:
+            agent = Agent(asking(), tools=[server.kit()])
+            with pytest.raises(PluginError):
+                await runtime.run(agent, "go")
+            await runtime.run(agent, "go")
+            server.lose.set()
+            await wait_all_tasks_blocked()
+        assert [(event.state, event.error) for event in heard] == [
+            ("failed", "refused"),
+            ("opened", None),
+            ("failed", "the server hung up"),
+        ]
+
+    async def test_that_fail_are_dropped(self) -> None:
+        """A failing observer does not end the toolkit, and is not called again."""
+        calls = []
+
+        def fail(event: Event) -> None:
+            calls.append(event)
+            raise ValueError("no")
+
+        agent = Agent(asking(), tools=[Server().kit()])
+        async with Runtime(observers=[fail]) as runtime:
+            with pytest.warns(RuntimeWarning, match="is dropped"):
+                await runtime.open_tools(agent)
+            assert (await runtime.run(agent, "go")).content == "HI 1"
+        assert len(calls) == 1

@@ -635,3 +635,13 @@ class TestConvert:
     def test_a_type_that_cannot_be_hashed(self) -> None:
         """A type without a hash is converted too, but not cached."""
         assert convert(3, Annotated[int, [1, 2], Ge(3)]) == 3
+
+
+def test_a_schema_of_its_own_in_a_note() -> None:
+    """A note may bring a whole schema with definitions, which lead nowhere else and stay as they are."""
+    city = {"type": "string", "description": "A city's name"}
+    own = {"properties": {"city": {"$ref": "#/$defs/City"}}, "required": ["city"], "$defs": {"City": city}}
+    type_ = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema=own)]
+
+    assert type_schema(type_, what="it") == {"type": "object", **own}
+    assert type_decoder(type_)('{"city": "Seoul"}') == {"city": "Seoul"}

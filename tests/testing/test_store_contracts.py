@@ -15,8 +15,25 @@ from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import BackendError, NotFound, SessionConflict
 from agno_rt.memory import Fact, Session
 from agno_rt.messages import Message
-from agno_rt.run_store import Approval, ApprovalStatus, Decision, Entry, RunChange, RunConflict, RunRecord, RunStatus
-from agno_rt.testing.contracts import CacheContract, FactContract, LockContract, MemoryContract, RunContract
+from agno_rt.run_store import (
+    Approval,
+    ApprovalStatus,
+    Decision,
+    Entry,
+    Grant,
+    RunChange,
+    RunConflict,
+    RunRecord,
+    RunStatus,
+)
+from agno_rt.testing.contracts import (
+    CacheContract,
+    FactContract,
+    GrantContract,
+    LockContract,
+    MemoryContract,
+    RunContract,
+)
 
 
 class Uncounting(InProcessMemory):
@@ -93,6 +110,22 @@ class Texting(InProcessMemory):
         """Remove media."""
         loaded = await super().load(session, last)
         return attrs.evolve(loaded, messages=[attrs.evolve(each, content=each.text) for each in loaded.messages])
+
+
+class Indiscreet(InProcessMemory):
+    """Lists the standing approvals of everybody, also ended ones."""
+
+    async def grants(self, **filters: Any) -> list[Grant]:
+        """List all."""
+        return sorted(self._grants.values(), key=lambda each: -each.created_at)
+
+
+class Keeping(InProcessMemory):
+    """Keeps revoked standing approvals."""
+
+    async def revoke_grant(self, grant: str) -> bool:
+        """Say so, and keep it."""
+        return grant in self._grants
 
 
 class Open(InProcessMemory):
@@ -312,11 +345,21 @@ class Ordered(InProcessMemory):
         session: str | None = None,
         user: str | None = None,
         unowned: bool = False,
+        before: float | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """Put the newest first."""
         found = await super().runs(status=status, session=session, limit=limit)
         return sorted(found, key=lambda run: run.created_at, reverse=True)
+
+
+class Deep(InProcessMemory):
+    """Lists the runs within the runs within, too."""
+
+    async def runs_within(self, parents: Sequence[str]) -> list[RunRecord]:
+        """Add the next level."""
+        found = await super().runs_within(parents)
+        return found + await super().runs_within([each.id for each in found])
 
 
 class Eager(InProcessMemory):
@@ -551,6 +594,8 @@ class Cutting(InProcessMemory):
         (RunContract, Slow, "test_one_of_two_claims_wins"),
         (RunContract, Reviving, "test_a_run_that_is_over"),
         (RunContract, Ordered, "test_lists_runs"),
+        (RunContract, Ordered, "test_lists_runs_before_a_time"),
+        (RunContract, Deep, "test_lists_runs_within"),
         (RunContract, Eager, "test_cancels_runs"),
         (RunContract, Grudging, "test_a_claim_undoes_a_cancellation"),
         (RunContract, Hoarding, "test_deletes_runs"),
@@ -568,6 +613,9 @@ class Cutting(InProcessMemory):
         (FactContract, Quiet, "test_forgets"),
         (FactContract, Open, "test_users_have_nothing_in_common"),
         (FactContract, Telling, "test_users_have_nothing_in_common"),
+        (GrantContract, Indiscreet, "test_selects_by_user_and_tool"),
+        (GrantContract, Indiscreet, "test_ended_grants_are_gone"),
+        (GrantContract, Keeping, "test_revokes"),
         (CacheContract, object, "test_is_a_cache_store"),
         (CacheContract, Loud, "test_keeps_values"),
         (CacheContract, Lasting, "test_a_value_has_its_time"),

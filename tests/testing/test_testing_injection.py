@@ -122,6 +122,27 @@ class TestCancelEverywhere:
         with pytest.raises(AssertionError, match="there is no point 1000"):
             cancel_everywhere(scenario, only=1_000)
 
+    def test_some_points(self) -> None:
+        """A range of points is tried in its order, up to its end or the last point."""
+        cancelled: list[int] = []
+
+        async def scenario(point: CancelPoint) -> None:
+            done = 0
+            with point:
+                for _ in range(10):
+                    await trio.lowlevel.checkpoint()
+                    done += 1
+            if point.cancelled:
+                cancelled.append(done)
+
+        points = cancel_everywhere(scenario)
+        every, cancelled[:] = list(cancelled), []
+        assert cancel_everywhere(scenario, only=range(2, 1_000, 3)) == len(every[1::3])
+        assert cancelled == every[1::3]
+        assert cancel_everywhere(scenario, only=range(1, 4)) == 3 < points
+        with pytest.raises(AssertionError, match=r"there were \d+ points to try, fewer than 100"):
+            cancel_everywhere(scenario, only=range(1, 1_000), at_least=100)
+
     def test_a_scenario_that_tries_too_little(self) -> None:
         """Fewer points than `at_least`, more than `limit`, and a scenario without a block are failures."""
 

@@ -489,13 +489,17 @@ def test_the_plugin_imports_nothing_by_itself(pytester: pytest.Pytester) -> None
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
-def test_the_page_on_testing(run: Run) -> None:
-    """The examples on the page pass unchanged, except two for a recorded model."""
+def test_the_page_on_testing(run: Run, pytester: pytest.Pytester) -> None:
+    """The examples on the page pass unchanged, except two for a recorded model; the reader's store is a small one."""
+    pytester.makepyfile(shelf="from tests.knowledge.dictionary_store import DictionaryStore as Shelf")
     page = (Path(__file__).parents[2] / "docs" / "howto" / "testing.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     result = run("\n".join(blocks), "--agno-rt-schedules=50", "-k", "not real_thing and not for_a_user")
 
-    result.assert_outcomes(passed=9, deselected=2)
+    outcomes = result.parseoutcomes()
+    assert outcomes.keys() <= {"passed", "skipped", "deselected"}
+    assert outcomes["deselected"] == 2
+    assert outcomes["passed"] > 9, "the contracts of the page were not collected"
 
 
 def test_the_options_are_in_the_help(pytester: pytest.Pytester) -> None:

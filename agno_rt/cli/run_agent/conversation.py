@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import msgspec
@@ -30,12 +30,15 @@ from agno_rt.models import Model, profile_of
 from agno_rt.project import Project
 from agno_rt.readiness import Finding, check_ready
 from agno_rt.result import RunResult
-from agno_rt.run_store import Approval, Decision, Resume, RunStore
+from agno_rt.run_store import Approval, Decision, Resume, RunStore, Standing
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.runtime import Runtime
 from agno_rt.tools import Tool
 
-__all__ = ["Conversation", "decide", "open_conversation"]
+if TYPE_CHECKING:
+    from agno_rt.library.citations import Citation
+
+__all__ = ["Conversation", "StandingDecision", "decide", "open_conversation"]
 
 T = TypeVar("T")
 
@@ -136,6 +139,14 @@ class Conversation:
         """Remove the last exchange, or `count` messages, from the session, and return them. Raises `UsageError`."""
         return self._call_in_trio(partial(drop_last_exchange, self.runtime.memory, session, self.user, count))
 
+    def citations(self, result: RunResult) -> list[Citation]:
+        """Return the passages that the run was shown."""
+
+        async def find() -> list[Citation]:
+            return self.runtime.citations(result)
+
+        return self._call_in_trio(find)
+
     def tools(self) -> list[Tool]:
         """Return the agent's tools, including the tools of plugins and toolkits."""
         return list(self._call_in_trio(partial(self.runtime.open_tools, self.agent)).values())
@@ -169,6 +180,13 @@ class Conversation:
         return trio.from_thread.run(function, trio_token=self.token)
 
 
+@attrs.frozen
+class StandingDecision(Decision):
+    """A decision to approve that stands for later calls."""
+
+    standing: Standing = Standing()
+
+
 async def decide(runtime: Runtime, approval: str, decision: Decision, user: str | None = None) -> Approval:
     """Decide an approval. Raises `UsageError`, or `ApprovalConflict` for a decided or expired approval."""
     try:
@@ -178,7 +196,8 @@ async def decide(runtime: Runtime, approval: str, decision: Decision, user: str 
         raise UsageError(f"{decision.arguments!r} is not JSON: {exc}", hint=hint) from exc
     match decision.status:
         case "approved":
-            return await runtime.approve(approval, given, user=user, by=decision.by)
+            standing = decision.standing if isinstance(decision, StandingDecision) else None
+            return await runtime.approve(approval, given, user=user, by=decision.by, standing=standing)
         case "denied":
             return await runtime.deny(approval, decision.reason, user=user, by=decision.by)
         case "answered":

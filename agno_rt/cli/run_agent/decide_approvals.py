@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from agno_rt.cli.report import clean, remark, show_error
-from agno_rt.cli.run_agent.conversation import Conversation
+from agno_rt.cli.run_agent.conversation import Conversation, StandingDecision
 from agno_rt.cli.run_agent.display import Display, call_line
 from agno_rt.cli.terminal import ask, is_interactive
 from agno_rt.cli.values import fields_of, kinds_of, value_of
 from agno_rt.errors import UsageError
 from agno_rt.result import RunResult
-from agno_rt.run_store import Approval, ApprovalConflict, Decision, Resume
+from agno_rt.run_store import Approval, ApprovalConflict, Decision, Resume, Standing
 
 __all__ = ["can_ask", "settle_run"]
 
@@ -57,8 +57,13 @@ def _render_call(approval: Approval) -> str:
 def _ask_approval(approval: Approval) -> Decision | None:
     if approval.reason:
         remark(f"Reason: {approval.reason}")
-    while (said := ask(f"Approve {_render_call(approval)}? [y]es, [n]o, [e]dit, [l]ater: ")) is not None:
+    can_stand = bool(approval.definition and approval.session and approval.agent)
+    choices = "[y]es, [a]lways, [n]o, [e]dit, [l]ater" if can_stand else "[y]es, [n]o, [e]dit, [l]ater"
+    while (said := ask(f"Approve {_render_call(approval)}? {choices}: ")) is not None:
         match said.lower():
+            case "a" | "always" if can_stand:
+                remark(f"Later calls of {approval.call.name} in this session ask nobody: agno-rt approvals grants.")
+                return StandingDecision("approved", standing=Standing("session", None, "any"))
             case "y" | "yes":
                 return Decision("approved")
             case "n" | "no":
@@ -71,7 +76,7 @@ def _ask_approval(approval: Approval) -> Decision | None:
             case "l" | "later":
                 return None
             case _:
-                remark("Type y, n, e or l.")
+                remark(f"Type y, {'a, ' if can_stand else ''}n, e or l.")
     return None
 
 

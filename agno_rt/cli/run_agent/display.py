@@ -14,6 +14,7 @@ from agno_rt.cli.run_agent.status_line import StatusLine, can_show_status
 from agno_rt.cli.text.pages import PlainPage, markdown_page, wrapped_page
 from agno_rt.events import (
     ApprovalAsked,
+    ApprovalReviewed,
     Event,
     GuardTripped,
     ModelStarted,
@@ -106,6 +107,11 @@ class Display:
             case GuardTripped() if event.action == "changed":
                 # A guardrail that blocks ends the run, and the error has the same text.
                 self._print_aside(f"The guardrail {event.guard} changed the {event.where}: {event.reason}")
+            case ApprovalReviewed():
+                done = "approved" if event.approved else "left to you"
+                why = f": {event.reason}" if event.reason else ""
+                by = "a standing approval" if event.grant else event.by
+                self._print_aside(f"{event.call.name} was {done} by {by}{why}")
             case RunEnded() if event.status == "completed":
                 self._finish_answer(event.content)
             case _:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agno_rt.cli.report import clean, notice
 from agno_rt.cli.run_agent.display import call_line
+from agno_rt.cli.tables import one_line
 from agno_rt.cli.values import fields_of, kinds_of
 from agno_rt.errors import AgnoError
 from agno_rt.result import RunResult
 from agno_rt.run_store import Approval
 
-__all__ = ["PAUSED", "exit_code", "result_fields", "result_json", "show_paused"]
+if TYPE_CHECKING:
+    from agno_rt.library.citations import Citation
+
+__all__ = ["PAUSED", "exit_code", "result_fields", "result_json", "show_paused", "show_sources"]
 
 PAUSED = 75
 """The exit code of a paused run: EX_TEMPFAIL of sysexits.h, for a failure that may succeed later."""
 
 _INTERRUPTED = 130
+
+MOST_SOURCES = 5
+"""The sources that are listed if the answer names none."""
 
 
 def exit_code(result: RunResult) -> int:
@@ -26,13 +34,20 @@ def exit_code(result: RunResult) -> int:
     return {"cancelled": _INTERRUPTED, "paused": PAUSED}.get(result.status, 0)
 
 
-def result_json(result: RunResult | None, session: str | None, error: AgnoError | None) -> bytes:
-    """Return the run as JSON; see `result_fields`."""
+def result_json(
+    result: RunResult | None, session: str | None, error: AgnoError | None, citations: Sequence[Citation] = ()
+) -> bytes:
+    """Return the run as JSON; see `result_fields`. A run with `citations` has these, too."""
     import msgspec
 
     from agno_rt.output import plain_value
 
-    return msgspec.json.encode(result_fields(result, session, error), enc_hook=plain_value)
+    body = result_fields(result, session, error)
+    if citations:
+        from agno_rt.library.citations import describe_citations
+
+        body["citations"] = describe_citations(citations)
+    return msgspec.json.encode(body, enc_hook=plain_value)
 
 
 def result_fields(result: RunResult | None, session: str | None, error: AgnoError | None) -> dict[str, Any]:
@@ -50,6 +65,19 @@ def result_fields(result: RunResult | None, session: str | None, error: AgnoErro
     if result is not None and result.status == "paused":
         body["approvals"] = result.approvals
     return body
+
+
+def show_sources(citations: Sequence[Citation]) -> None:
+    """Print on stderr the sources that the answer names; without a named source, the first of what was found."""
+    used = [each for each in citations if each.used]
+    if not citations:
+        return
+    notice("Sources:" if used else "Found, and not named by the answer:")
+    shown = used or citations[:MOST_SOURCES]
+    for each in shown:
+        notice(f"[{each.number}] {one_line(each.hit.chunk.where)}")
+    if not used and len(citations) > len(shown):
+        notice(f"and {len(citations) - len(shown)} more")
 
 
 def show_paused(result: RunResult, options: str, *, lasts: bool = True) -> None:

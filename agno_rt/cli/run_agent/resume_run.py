@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 import click
 
@@ -11,11 +13,14 @@ from agno_rt.cli.open_memory import Place
 from agno_rt.cli.run_agent.conversation import open_conversation
 from agno_rt.cli.run_agent.decide_approvals import can_ask, settle_run
 from agno_rt.cli.run_agent.display import Display
-from agno_rt.cli.run_agent.outcome import exit_code, result_json, show_paused
+from agno_rt.cli.run_agent.outcome import exit_code, result_json, show_paused, show_sources
 from agno_rt.cli.target import Target
 from agno_rt.errors import AgnoError, NotFound
 from agno_rt.result import RunResult
 from agno_rt.run_store import Resume, RunRecord
+
+if TYPE_CHECKING:
+    from agno_rt.library.citations import Citation
 
 __all__ = ["ResumeOptions", "resume_run"]
 
@@ -40,19 +45,21 @@ class ResumeOptions:
 def resume_run(place: Place, record: RunRecord, going: ResumeOptions) -> int:
     """Resume the run until its end or the next pause, and return the exit code. Raises the error of a failed run."""
     try:
-        result = _ask_to_resume(place, record, going)
+        result, citations = _ask_to_resume(place, record, going)
     except AgnoError as exc:
         if going.as_json:
             click.echo(result_json(exc.result, record.session, exc))
         raise
     if going.as_json:
-        click.echo(result_json(result, record.session, None))
+        click.echo(result_json(result, record.session, None, citations))
+    else:
+        show_sources(citations)
     if result.status == "paused":
         show_paused(result, place.options() + going.changes.options())
     return exit_code(result)
 
 
-def _ask_to_resume(place: Place, record: RunRecord, going: ResumeOptions) -> RunResult:
+def _ask_to_resume(place: Place, record: RunRecord, going: ResumeOptions) -> tuple[RunResult, list[Citation]]:
     project = place.project()
     agent, host = project.runnables.get(record.agent), project.plugins()
     if agent is None and host.provides(record.agent.partition(":")[0], "models"):
@@ -65,4 +72,6 @@ def _ask_to_resume(place: Place, record: RunRecord, going: ResumeOptions) -> Run
     display = Display(provisional=provisional, answer=not going.as_json, reasoning=going.reasoning)
     with open_conversation(project, agent) as conversation:
         result = conversation.ask(Resume(record.id, going.force), None, display)
-        return settle_run(conversation, result, display) if can_ask() and not going.as_json else result
+        if can_ask() and not going.as_json:
+            result = settle_run(conversation, result, display)
+        return result, conversation.citations(result)

@@ -1,20 +1,29 @@
-"""`agno-rt approvals`: lists the approvals of paused runs, and approves, denies or answers."""
+"""`agno-rt approvals`: lists, shows and moves the approvals of paused runs, and approves, denies or answers."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from agno_rt.cli.options import agent_options, config_option, debug_option, json_option, memory_option, owner_option
+from agno_rt.cli.options import (
+    agent_options,
+    json_option,
+    owner_option,
+    page_options,
+    yes_option,
+)
 from agno_rt.cli.report import notice
-from agno_rt.run_store import Approval, Decision
+from agno_rt.cli.standing import add_standing_options, add_standing_verbs
+from agno_rt.cli.transfer.verbs import add_transfer_verbs, memory_options
+from agno_rt.run_store import Approval, Decision, Standing
 
 if TYPE_CHECKING:
     from agno_rt.cli.choose_agent import Changes
     from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.transfer.approvals import ApprovalTransfer
     from agno_rt.runtime import Runtime
 
 __all__ = ["command", "print_approvals"]
@@ -36,23 +45,23 @@ def command() -> None:
 @click.option("--all", "decided_too", is_flag=True, help="Include approvals that are decided or expired.")
 @click.option("--run", metavar="ID", help="Only the approvals of this run.")
 @owner_option
+@page_options("approvals")
 @json_option
-@config_option
-@memory_option
-@debug_option
+@memory_options
 def list_approvals(
-    decided_too: bool, run: str | None, user: str | None, as_json: bool, config: str | None, memory: str | None
+    decided_too: bool, run: str | None, user: str | None, as_json: bool, limit: int, offset: int, **place: str | None
 ) -> None:
     """List the pending approvals, the oldest first."""
-    from agno_rt.cli.open_memory import MANY, Place, find_run, run_store
+    from agno_rt.cli.open_memory import Place, find_run, run_store
     from agno_rt.cli.tables import print_json_lines
 
     async def load(runtime: Runtime) -> list[Approval]:
         store = run_store(runtime)
         of = None if run is None else (await find_run(store, run, user))[0].id
-        return await store.approvals(run=of, status=None if decided_too else "pending", user=user, limit=MANY)
+        limits: Any = {"status": None if decided_too else "pending", "limit": offset + limit}
+        return await store.approvals(run=of, user=user, **limits)
 
-    approvals = Place(config, memory).open(load)
+    approvals = Place(**place).open(load)[offset:]
     # An empty list prints nothing on standard output, with --json too; standard error says so.
     if as_json and approvals:
         print_json_lines(approvals)
@@ -60,22 +69,106 @@ def list_approvals(
     print_approvals(approvals, with_status=decided_too)
 
 
+@command.command("show")
+@click.argument("approval")
+@owner_option
+@json_option
+@memory_options
+def show(approval: str, user: str | None, as_json: bool, **place: str | None) -> None:
+    """Show an approval with the call, and the decision if there is one."""
+    from agno_rt.cli.open_memory import Place, find_approval, run_store
+    from agno_rt.cli.run_agent.display import call_line
+    from agno_rt.cli.tables import print_json_lines, print_pairs, when
+
+    found = Place(**place).open(lambda runtime: find_approval(run_store(runtime), approval, user))
+    if as_json:
+        print_json_lines([found])
+        return
+    print_pairs(
+        [
+            ("approval", found.id),
+            ("status", found.status),
+            ("kind", found.kind),
+            ("call", call_line(found.call)[2:]),
+            ("arguments", found.arguments or ""),
+            ("reason", found.reason),
+            ("by", found.by or ""),
+            ("run", found.run),
+            ("agent", found.agent),
+            ("session", found.session or ""),
+            ("user", found.user or ""),
+            ("asked", when(found.created_at)),
+            ("expires", when(found.expires_at)),
+            ("decided", when(found.decided_at)),
+            ("definition", found.definition),
+        ]
+    )
+
+
+@command.command("delete")
+@click.argument("approvals", nargs=-1, required=True, metavar="ID...")
+@owner_option
+@yes_option
+@memory_options
+def delete(approvals: tuple[str, ...], user: str | None, yes: bool, **place: str | None) -> int:
+    """Withdraw pending approvals, so that nobody can decide them.
+
+    The approval is shown as expired, and the run is told that nobody decided. Decided approvals belong to
+    the runs, and are deleted with the runs.
+    """
+    from agno_rt.cli.open_memory import Place, confirm_deletion, find_approval, run_store
+    from agno_rt.cli.tables import counted, one_line
+    from agno_rt.errors import UsageError
+    from agno_rt.run_store import WithdrawStore
+
+    async def look(runtime: Runtime) -> list[Approval]:
+        store = run_store(runtime)
+        if not isinstance(store, WithdrawStore):
+            hint = "Deny them: agno-rt approvals deny ID --reason TEXT."
+            raise UsageError(f"the memory backend {type(store).__name__} cannot withdraw approvals", hint=hint)
+        found = [await find_approval(store, each, user) for each in approvals]
+        for each in found:
+            if each.status != "pending":
+                hint = f"It goes with its run: agno-rt runs delete {each.run}."
+                raise UsageError(f"approval {each.id!r} is {each.status} already", hint=hint)
+        return list({each.id: each for each in found}.values())
+
+    async def withdraw(runtime: Runtime) -> None:
+        store: Any = run_store(runtime)
+        await store.withdraw_approvals([each.id for each in found])
+
+    found = Place(**place).open(look)
+    what = f"approval {found[0].id}" if len(found) == 1 else counted(len(found), "approval")
+    if not confirm_deletion(f"Withdraw {what}?", yes=yes):
+        return 1
+    Place(**place).open(withdraw)
+    for each in found:
+        click.echo(f"deleted {one_line(each.id)}")
+    return 0
+
+
 def _add_decision_options(function: F) -> F:
     """Add the options that `approve`, `deny` and `answer` share."""
     by = click.option("--by", metavar="NAME", help="Name of the person who decides, stored with the decision.")
     on = click.option("--resume", is_flag=True, help="Resume the run at once, as `agno-rt runs resume` does.")
-    return by(on(owner_option(agent_options(config_option(memory_option(debug_option(function)))))))
+    return by(on(owner_option(agent_options(memory_options(function)))))
 
 
 @command.command("approve")
 @click.argument("approval")
 @click.option("--arguments", metavar="JSON", help="Arguments for the tool, in place of the model's.")
+@add_standing_options
 @_add_decision_options
-def approve(approval: str, arguments: str | None, by: str | None, **options: Any) -> int:
-    """Approve a tool call."""
+def approve(approval: str, arguments: str | None, by: str | None, standing: Standing | None, **options: Any) -> int:
+    """Approve a tool call, and with --for later ones."""
+    from agno_rt.cli.run_agent.conversation import StandingDecision
+
     # Changed arguments are checked by the tool itself, so the agents must be loaded.
     agents = arguments is not None
-    return _decide_approval(approval, lambda found: Decision("approved", arguments, by=by), agents=agents, **options)
+    decision = Decision("approved", arguments, by=by)
+    if standing is not None:
+        decision = StandingDecision("approved", arguments, by=by, standing=standing)
+    return _decide_approval(approval, lambda found: decision, agents=agents, **options)
 
 
 @command.command("deny")
@@ -178,3 +271,28 @@ def _resume_run(place: Place, run: str, changes: Changes) -> int:
         return (await run_store(runtime).load_run(run))[0]
 
     return resume_run(place, place.open(load), ResumeOptions(changes=changes))
+
+
+def _open(act: Callable[[Runtime], Awaitable[Any]], /, **place: Any) -> Any:
+    from agno_rt.cli.open_memory import Place
+
+    return Place(**place).open(act)
+
+
+def _load_transfer() -> ApprovalTransfer:
+    from agno_rt.cli.transfer.approvals import ApprovalTransfer
+
+    return ApprovalTransfer()
+
+
+add_standing_verbs(command)
+add_transfer_verbs(
+    command,
+    _load_transfer,
+    _open,
+    export_help=(
+        "A line is an approval, pending or decided. To decide elsewhere, set `status` to approved, denied or answered,"
+        " and `arguments`, `reason` and `by` as needed."
+    ),
+    import_help="Decisions are stored for approvals that are pending here; approvals themselves come with their runs.",
+)

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _FORMS = {
-    "models": "model {plugin}:{name}",
-    "tools": "tool {plugin}:{name}",
-    "guardrails": "guardrail {plugin}:{name}",
+    "models": "model {spec}",
+    "embedders": "embedder {spec}",
+    "rerankers": "reranker {spec}",
+    "tools": "tool {spec}",
+    "guardrails": "guardrail {spec}",
+    "modes": "mode {spec}",
+    "context": "context provider {spec}",
     "memory": "memory {name}:",
+    "knowledge": "knowledge {name}:",
+    "readers": "reader {name}",
     "commands": "command agno-rt {name}",
     "routes": "route /{name}",
 }
@@ -168,5 +174,4 @@ def _render_offers(info: PluginInfo) -> str:
 
 
 def _render_offer(offer: Offer) -> str:
-    name = "NAME" if offer.name == "*" else offer.name
-    return _FORMS[offer.kind].format(plugin=offer.plugin, name=name)
+    return _FORMS[offer.kind].format(spec=offer.spec, name=offer.name)

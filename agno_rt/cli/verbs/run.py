@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agno_rt.cli.run_agent.conversation import Conversation
     from agno_rt.cli.run_agent.display import Display
     from agno_rt.cli.target import Target
+    from agno_rt.library.citations import Citation
     from agno_rt.messages import Part
     from agno_rt.result import RunResult
     from agno_rt.runnable import Runnable
@@ -65,14 +66,16 @@ def command(
 
     session = options["session"]
     try:
-        result = _ask_agent(words, Options(**options, changes=Changes(model, system, tools), answer=not as_json))
+        result, citations = _ask_agent(
+            words, Options(**options, changes=Changes(model, system, tools), answer=not as_json)
+        )
     except AgnoError as exc:
         # Scripts get the object of a failed run as well; `main` prints the error.
         if as_json:
             click.echo(result_json(exc.result, session, exc))
         raise
     if as_json:
-        click.echo(result_json(result, session, None))
+        click.echo(result_json(result, session, None, citations))
     return exit_code(result)
 
 
@@ -91,12 +94,13 @@ class Options:
     answer: bool
 
 
-def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
+def _ask_agent(words: tuple[str, ...], options: Options) -> tuple[RunResult, list[Citation]]:
     from agno_rt.cli.choose_agent import choose_agent, split_words
     from agno_rt.cli.default_memory import project_for_run
     from agno_rt.cli.report import show_findings
     from agno_rt.cli.run_agent.conversation import open_conversation
     from agno_rt.cli.run_agent.display import Display
+    from agno_rt.cli.run_agent.outcome import show_sources
 
     agent, words = split_words(words, options.config, options.changes)
     target = choose_agent("run", agent, options.config, options.changes)
@@ -117,8 +121,11 @@ def _ask_agent(words: tuple[str, ...], options: Options) -> RunResult:
         except AgnoError as exc:
             _say_how_to_go_on(conversation, exc.result, target, options.config)
             raise
+        citations = conversation.citations(result)
+        if options.answer:
+            show_sources(citations)
         _say_how_to_go_on(conversation, result, target, options.config)
-    return result
+    return result, citations
 
 
 def _read_state(agent: Runnable, text: str) -> Any:

@@ -1,7 +1,8 @@
-"""`agno-rt runs`: lists and shows stored runs, and resumes, steers, stops and deletes runs."""
+"""`agno-rt runs`: lists, shows and moves stored runs, and resumes, steers, stops and deletes runs."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -13,18 +14,22 @@ from agno_rt.cli.options import (
     json_option,
     memory_option,
     owner_option,
+    page_options,
     reasoning_option,
     svg_option,
     yes_option,
 )
-from agno_rt.cli.report import notice
-from agno_rt.cli.time_travel import fork, is_gone, steps
+from agno_rt.cli.report import notice, show_warning
+from agno_rt.cli.time_travel import fork, steps
+from agno_rt.cli.transfer.verbs import add_transfer_verbs
 from agno_rt.errors import BackendError, UsageError
 from agno_rt.run_store import Approval, Entry, RunRecord, RunStatus
 
 if TYPE_CHECKING:
     from agno_rt._decide.controls import StopAt
     from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.transfer.runs import RunTransfer
+    from agno_rt.memory import MemoryBackend
     from agno_rt.runtime import Runtime
 
 __all__ = ["command"]
@@ -47,26 +52,27 @@ command.add_command(fork)
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs with this status.")
 @click.option("--session", metavar="NAME", help="Only runs of this session.")
 @owner_option
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Maximum number of runs.")
+@page_options("runs")
 @json_option
 @config_option
 @memory_option
 @debug_option
-def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: Any) -> None:
+def list_runs(config: str | None, memory: str | None, as_json: bool, limit: int, offset: int, **asked: Any) -> None:
     """List the runs, the last changed first.
 
-    A run is shown as stopped if it was running in a process of this machine that is gone; --json prints the status as
-    stored.
+    A run is shown as stopped if it was running in a process that is gone: a process of this machine that has died, or
+    one of any machine whose lease has ended. --json prints the status as stored.
     """
     from agno_rt.cli.open_memory import Place, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
     place = Place(config, memory)
 
-    async def load(runtime: Runtime) -> list[RunRecord]:
-        return await run_store(runtime).runs(**asked)
+    async def load(runtime: Runtime) -> tuple[list[RunRecord], set[str]]:
+        found = (await run_store(runtime).runs(**asked, limit=offset + limit))[offset:]
+        return found, set() if as_json else await runtime.find_stopped(found)
 
-    records = place.open(load)
+    records, stopped = place.open(load)
     if as_json and records:
         print_json_lines(records)
         return
@@ -74,7 +80,7 @@ def list_runs(config: str | None, memory: str | None, as_json: bool, **asked: An
     rows = [
         (
             each.id,
-            "stopped" if is_gone(each) else each.status,
+            "stopped" if each.id in stopped else each.status,
             each.agent,
             when(each.updated_at),
             each.input,
@@ -103,25 +109,25 @@ def show(run: str, as_json: bool, user: str | None, config: str | None, memory: 
     those of runs within too.
     """
     from agno_rt.cli.open_memory import MANY, Place, find_run, run_store
-    from agno_rt.cli.report import show_warning
     from agno_rt.cli.tables import Column, print_json_lines, print_pairs, print_table
 
-    async def load(runtime: Runtime) -> tuple[RunRecord, list[Entry], list[Approval]]:
+    async def load(runtime: Runtime) -> tuple[RunRecord, list[Entry], list[Approval], bool]:
         store = run_store(runtime)
         record, entries = await find_run(store, run, user)
+        is_stopped = bool(await runtime.find_stopped([record]))
         try:
-            return record, entries, await store.approvals(run=record.id, limit=MANY)
+            return record, entries, await store.approvals(run=record.id, limit=MANY), is_stopped
         except BackendError as exc:
             # Damaged approvals do not hide the steps.
             show_warning(exc.message, exc.hint)
-            return record, entries, []
+            return record, entries, [], is_stopped
 
     if any(pictures.values()):
         if as_json:
             raise UsageError("--json does not go with --timeline and --svg", hint="Leave one of them out.")
         _show_pictures(Place(config, memory), run, user, **pictures)
         return
-    record, entries, approvals = Place(config, memory).open(load)
+    record, entries, approvals, is_stopped = Place(config, memory).open(load)
     steps = [(entry, _describe_step(entry, record.id)) for entry in entries]
     if as_json:
         import msgspec
@@ -129,15 +135,32 @@ def show(run: str, as_json: bool, user: str | None, config: str | None, memory: 
         journal = [{"seq": entry.seq, "kind": entry.kind, "step": step} for entry, step in steps]
         print_json_lines([{**msgspec.to_builtins(record), "journal": journal, "approvals": approvals}])
         return
-    print_pairs(_list_facts(record))
+    print_pairs(_list_facts(record, is_stopped=is_stopped))
     click.echo()
     columns = (Column("STEP", whole=True, right=True), Column("KIND", whole=True), Column("WHAT"))
     print_table(columns, [(str(entry.seq), entry.kind, step) for entry, step in steps], empty="No steps.")
+    if todos := _find_todos(entries, record.id):
+        click.echo(f"\nTodo list:\n{todos}")
     if approvals:
         from agno_rt.cli.verbs.approvals import print_approvals
 
         click.echo()
         print_approvals(approvals, with_status=True)
+
+
+def _find_todos(entries: Sequence[Entry], run: str) -> str:
+    """Return the todo list of a run as it stands; "" for a run without one, and for a damaged journal."""
+    from agno_rt._decide.journal import Begun, read_entry
+    from agno_rt._decide.todos import TodoBoard, show_todos
+    from agno_rt.cli.tables import one_line
+
+    try:
+        begun, *steps = [read_entry(entry, run) for entry in entries]
+    except (BackendError, ValueError):
+        return ""
+    if not isinstance(begun, Begun) or not bytes(begun.todos):
+        return ""
+    return "\n".join(map(one_line, show_todos(TodoBoard.reopen(begun.todos, steps).items).splitlines()))
 
 
 @command.command("resume")
@@ -179,17 +202,17 @@ def cancel(run: str, user: str | None, config: str | None, memory: str | None) -
     from agno_rt.cli.open_memory import Place, find_run, run_store
     from agno_rt.cli.tables import one_line
 
-    async def act(runtime: Runtime) -> tuple[RunRecord, bool]:
+    async def act(runtime: Runtime) -> tuple[RunRecord, bool, bool]:
         store = run_store(runtime)
         record, _ = await find_run(store, run, user)
         was_not_over = await runtime.cancel(record.id)
-        return (await store.load_run(record.id))[0], was_not_over
+        return *await _look_again(runtime, record), was_not_over
 
-    record, was_not_over = Place(config, memory).open(act)
+    record, is_stopped, was_not_over = Place(config, memory).open(act)
     if not was_not_over:
         notice(f"Run {record.id} is over already: {record.status}.")
         return 1
-    if is_gone(record):
+    if is_stopped:
         click.echo(f"cancelled {one_line(record.id)}: its process is gone")
     elif record.status == "running":
         click.echo(one_line(f"cancelling {record.id}: {record.owner or 'its process'} is told"))
@@ -221,17 +244,17 @@ def stop(run: str, at: StopAt, grace: float | None, user: str | None, config: st
     from agno_rt.cli.open_memory import Place, find_run, run_store
     from agno_rt.cli.tables import one_line
 
-    async def act(runtime: Runtime) -> tuple[RunRecord, bool]:
+    async def act(runtime: Runtime) -> tuple[RunRecord, bool, bool]:
         store = run_store(runtime)
         record, _ = await find_run(store, run, user)
         was_not_over = await runtime.stop(record.id, at, grace=grace)
-        return (await store.load_run(record.id))[0], was_not_over
+        return *await _look_again(runtime, record), was_not_over
 
-    record, was_not_over = Place(config, memory).open(act)
+    record, is_stopped, was_not_over = Place(config, memory).open(act)
     if not was_not_over:
         notice(f"Run {record.id} is over already: {record.status}.")
         return 1
-    if is_gone(record):
+    if is_stopped:
         click.echo(f"{one_line(record.id)} does not run: its process is gone")
     elif record.status == "running":
         click.echo(one_line(f"stopping {record.id}: {record.owner or 'its process'} is told"))
@@ -257,16 +280,15 @@ def send(run: str, message: str, end: bool, user: str | None, config: str | None
     from agno_rt.cli.open_memory import Place, find_run, run_store
     from agno_rt.cli.tables import one_line
 
-    async def act(runtime: Runtime) -> RunRecord:
-        store = run_store(runtime)
-        record, _ = await find_run(store, run, user)
+    async def act(runtime: Runtime) -> tuple[RunRecord, bool]:
+        record, _ = await find_run(run_store(runtime), run, user)
         await runtime.send(record.id, message, "end" if end else "next")
-        return (await store.load_run(record.id))[0]
+        return await _look_again(runtime, record)
 
     place = Place(config, memory)
-    record = place.open(act)
+    record, is_stopped = place.open(act)
     click.echo(f"sent to {one_line(record.id)}")
-    if record.status != "running" or is_gone(record):
+    if record.status != "running" or is_stopped:
         notice(f"The run reads the message when it is resumed: agno-rt runs resume {record.id}{place.options()}")
 
 
@@ -287,18 +309,18 @@ def delete(
 
     place = Place(config, memory)
 
-    async def look(runtime: Runtime) -> list[RunRecord]:
+    async def look(runtime: Runtime) -> tuple[list[RunRecord], set[str]]:
         found = [(await find_run(run_store(runtime), run, user))[0] for run in runs]
         # Two beginnings may name one run.
-        return list({record.id: record for record in found}.values())
+        return list({record.id: record for record in found}.values()), await runtime.find_stopped(found)
 
     async def forget(runtime: Runtime) -> list[RunRecord]:
         return [record for record in found if await run_store(runtime).delete_run(record.id)]
 
-    found = place.open(look)
-    under_way = [record.id for record in found if record.status == "running" and not is_gone(record)]
+    found, stopped = place.open(look)
+    under_way = [record.id for record in found if record.status == "running" and record.id not in stopped]
     if under_way and not force:
-        hint = "Cancel it first, or use --force if its process on another machine is gone."
+        hint = "Cancel it first, or use --force if its process is gone all the same."
         raise UsageError(f"run {under_way[0]} is under way", hint=hint)
     what = f"run {found[0].id}" if len(found) == 1 else counted(len(found), "run")
     if not confirm_deletion(f"Delete {what} with {counted(sum(record.entries for record in found), 'step')}?", yes=yes):
@@ -324,34 +346,23 @@ def prune(
     A run stays while it, or a run within it, is running, paused or waiting. With both options, a run goes that either
     of them names.
     """
-    from agno_rt._decide.ages import parse_age
-    from agno_rt.cli.open_memory import Place, confirm_deletion, run_store
-    from agno_rt.cli.tables import counted, one_line
+    from agno_rt.cli.open_memory import Place, run_store
+    from agno_rt.cli.prune import prune_stored
     from agno_rt.run_store import FlowStore
 
-    if older_than is None and keep is None:
-        raise UsageError("nothing says which runs are old", hint="Give --older-than 30d, --keep 1000, or both.")
-    age = None if older_than is None else parse_age(older_than, "--older-than")
-    place = Place(config, memory)
-
-    async def forget(runtime: Runtime, dry_run: bool) -> list[str]:
+    def find_prune(runtime: Runtime) -> Callable[..., Awaitable[list[str]]] | None:
         store = run_store(runtime)
-        if not isinstance(store, FlowStore):
-            hint = "Delete runs by their ids: agno-rt runs delete ID."
-            raise UsageError(f"the memory backend {type(store).__name__} cannot prune runs", hint=hint)
-        return await store.prune_runs(older_than=age, keep=keep, dry_run=dry_run)
+        return store.prune_runs if isinstance(store, FlowStore) else None
 
-    found = place.open(lambda runtime: forget(runtime, True))
-    if dry_run or not found:
-        for run in found:
-            click.echo(f"would delete {one_line(run)}")
-        notice(f"{counted(len(found), 'run')} would be deleted." if found else "No runs to delete.")
-        return 0
-    if not confirm_deletion(f"Delete {counted(len(found), 'run')}?", yes=yes):
-        return 1
-    for run in place.open(lambda runtime: forget(runtime, False)):
-        click.echo(f"deleted {one_line(run)}")
-    return 0
+    return prune_stored("run", find_prune, Place(config, memory), (older_than, keep), dry_run=dry_run, yes=yes)
+
+
+async def _look_again(runtime: Runtime, record: RunRecord) -> tuple[RunRecord, bool]:
+    """Return the record as it is now, and whether the run is stopped."""
+    from agno_rt.cli.open_memory import run_store
+
+    now, _ = await run_store(runtime).load_run(record.id)
+    return now, bool(await runtime.find_stopped([now]))
 
 
 def _load_record(place: Place, run: str, user: str | None) -> RunRecord:
@@ -365,15 +376,15 @@ def _load_record(place: Place, run: str, user: str | None) -> RunRecord:
 
 def _show_pictures(place: Place, run: str, user: str | None, *, timeline: bool, svg: str | None) -> None:
     """Show the run, with the runs within as far as they are stored, as a timeline and in an SVG file."""
-    from agno_rt._draw.stored_run import StoredRun, draw_stored_run
-    from agno_rt.cli.load_tree import load_tree
     from agno_rt.cli.open_memory import find_run, run_store
     from agno_rt.cli.show_drawing import print_timeline, write_svg
+    from agno_rt.drawing.load_tree import load_run_tree
+    from agno_rt.drawing.stored_run import StoredRun, draw_stored_run
 
     async def load(runtime: Runtime) -> StoredRun:
         store = run_store(runtime)
-        record, entries = await find_run(store, run, user)
-        return await load_tree(store, record, entries, is_gone)
+        found = await find_run(store, run, user)
+        return await load_run_tree(store, *found, runtime.find_stopped, warn=show_warning)
 
     drawing = draw_stored_run(place.open(load))
     if timeline:
@@ -382,14 +393,15 @@ def _show_pictures(place: Place, run: str, user: str | None, *, timeline: bool, 
         write_svg(drawing, svg)
 
 
-def _list_facts(record: RunRecord) -> list[tuple[str, str]]:
+def _list_facts(record: RunRecord, *, is_stopped: bool) -> list[tuple[str, str]]:
     from agno_rt.cli.tables import when
 
     return [
         ("run", record.id),
         ("agent", record.agent),
-        ("status", f"{record.status}{_explain_status(record)}"),
+        ("status", f"{record.status}{_explain_status(record, is_stopped=is_stopped)}"),
         ("owner", record.owner or ""),
+        ("taken over", _count_times(record.takeovers)),
         ("session", record.session or ""),
         ("user", record.user or ""),
         ("within", record.parent or ""),
@@ -404,8 +416,12 @@ def _list_facts(record: RunRecord) -> list[tuple[str, str]]:
     ]
 
 
-def _explain_status(record: RunRecord) -> str:
-    if is_gone(record):
+def _count_times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times" if number else ""
+
+
+def _explain_status(record: RunRecord, *, is_stopped: bool) -> str:
+    if is_stopped:
         return ", but its process is gone: it can be resumed"
     return ", to be cancelled" if record.cancel_requested and record.status == "running" else ""
 
@@ -427,3 +443,27 @@ def _print_place(place: Place) -> None:
     file = place.file()
     if file is not None:
         notice(f"Searched {tilde(file)}. The project's memory is `memory:`, whose runs end with their process.")
+
+
+def _open(act: Callable[[MemoryBackend], Awaitable[Any]], /, **place: Any) -> Any:
+    from agno_rt.cli.open_memory import Place
+
+    return Place(**place).open(lambda runtime: act(runtime.memory))
+
+
+def _load_transfer() -> RunTransfer:
+    from agno_rt.cli.transfer.runs import RunTransfer
+
+    return RunTransfer()
+
+
+add_transfer_verbs(
+    command,
+    _load_transfer,
+    _open,
+    export_help="A line is a run with its steps, approvals, signals and events. A run that is under way is left out.",
+    import_help=(
+        "A run replaces an older copy of itself. Resume runs only from files that you trust: their steps say what was"
+        " done."
+    ),
+)

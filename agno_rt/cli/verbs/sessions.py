@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import IO, TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
-from agno_rt.cli.options import config_option, debug_option, json_option, memory_option, owner_option, yes_option
+from agno_rt.cli.options import (
+    config_option,
+    debug_option,
+    json_option,
+    memory_option,
+    owner_option,
+    page_options,
+    yes_option,
+)
 from agno_rt.cli.report import notice
-from agno_rt.errors import BackendError, NotFound, UsageError
+from agno_rt.cli.transfer.verbs import add_transfer_verbs
+from agno_rt.errors import NotFound
 
 if TYPE_CHECKING:
     from agno_rt.cli.open_memory import Place
-    from agno_rt.cli.transfer import SessionRecord
+    from agno_rt.cli.transfer.sessions import SessionTransfer
     from agno_rt.memory import MemoryBackend, Session, SessionInfo
     from agno_rt.runtime import Runtime
 
@@ -29,14 +38,12 @@ def command() -> None:
 @command.command("list")
 @owner_option
 @click.option("--search", metavar="TEXT", default="", help="Only sessions whose title contains TEXT.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Maximum number of sessions.")
+@page_options("sessions")
 @json_option
 @config_option
 @memory_option
 @debug_option
-def list_sessions(
-    user: str | None, search: str, limit: int, as_json: bool, config: str | None, memory: str | None
-) -> None:
+def list_sessions(user: str | None, search: str, limit: int, offset: int, as_json: bool, **options: str | None) -> None:
     """List the sessions, the last written first.
 
     The title of a session is the beginning of its first question, unless you rename the session.
@@ -44,12 +51,12 @@ def list_sessions(
     from agno_rt.cli.open_memory import Place
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
-    place = Place(config, memory)
+    place = Place(**options)
 
     async def load(runtime: Runtime) -> list[SessionInfo]:
-        return await runtime.memory.sessions(user=user, query=search, limit=limit)
+        return await runtime.memory.sessions(user=user, query=search, limit=offset + limit)
 
-    infos = place.open(load)
+    infos = place.open(load)[offset:]
     if as_json and infos:
         print_json_lines(infos)
         return
@@ -120,96 +127,6 @@ def show(
         click.echo(message_text(message))
 
 
-@command.command("export")
-@click.argument("sessions", nargs=-1)
-@click.option("--all", "all_of_them", is_flag=True, help="All sessions.")
-@owner_option
-@click.option("-o", "--output", metavar="FILE", help="Write to FILE instead of standard output.")
-@config_option
-@memory_option
-@debug_option
-def export(
-    sessions: tuple[str, ...],
-    all_of_them: bool,
-    user: str | None,
-    output: str | None,
-    config: str | None,
-    memory: str | None,
-) -> int:
-    """Write sessions as JSON lines.
-
-    Each line is a whole session: messages, media, state and summary. SESSIONS are ids or the beginnings of ids. With
-    --all, damaged sessions are reported and left out, and the exit code is 1. `agno-rt sessions import` reads the
-    lines.
-    """
-    from agno_rt.cli.open_memory import MANY, Place
-    from agno_rt.cli.report import show_warning
-    from agno_rt.cli.tables import counted
-    from agno_rt.cli.transfer import open_output, session_line
-
-    if bool(sessions) == all_of_them:
-        raise UsageError("no sessions are named, or both names and --all", hint="Name the sessions, or use --all.")
-
-    async def copy(runtime: Runtime) -> tuple[int, int]:
-        store = runtime.memory
-        ids = [info.id for info in await store.sessions(user=user, limit=MANY)] if all_of_them else sessions
-        # Find all sessions before writing the first, so that a missing session leaves no file.
-        if not all_of_them:
-            ids = [(await _load_session(store, session, 1, user)).id for session in sessions]
-        written, failed = 0, 0
-        with open_output(output) as file:
-            for session in ids:
-                try:
-                    found = await store.load(session)
-                except BackendError as exc:
-                    # If no session can be read, the store is broken rather than the sessions.
-                    failed += 1
-                    if not all_of_them or failed == len(ids):
-                        raise
-                    show_warning(exc.message, exc.hint)
-                    continue
-                # The session may have been deleted meanwhile, and begun again by another user.
-                if found.version and user in (None, found.user):
-                    file.write(session_line(found, await store.session_info(session)))
-                    written += 1
-        return written, failed
-
-    count, failed = Place(config, memory).open(copy)
-    if output is not None:
-        notice(f"Wrote {counted(count, 'session')} to {output}.")
-    return 1 if failed else 0
-
-
-@command.command("import")
-@click.argument("file", type=click.File("rb"))
-@click.option("--skip", is_flag=True, help="Skip sessions that exist already.")
-@click.option("--user", metavar="NAME", help="Owner for sessions without one. Sessions of other users are refused.")
-@config_option
-@memory_option
-@debug_option
-def import_sessions(file: IO[bytes], skip: bool, user: str | None, config: str | None, memory: str | None) -> None:
-    """Read sessions from a file.
-
-    FILE comes from `agno-rt sessions export`; - is standard input. The whole file is checked before the first session
-    is stored. A session whose id is taken is an error, unless you use --skip; to replace a session, delete it first.
-    Times are those of the import. To give a session without a user to a user, export it, delete it, and import it with
-    --user.
-    """
-    from agno_rt.cli.open_memory import Place
-    from agno_rt.cli.tables import counted
-    from agno_rt.cli.transfer import make_seekable, read_sessions
-
-    name = getattr(file, "name", "-")
-    lines = make_seekable(file)
-
-    async def copy(runtime: Runtime) -> tuple[int, int]:
-        return await _import_sessions(runtime.memory, lambda: read_sessions(lines, name, user), name=name, skip=skip)
-
-    written, skipped = Place(config, memory).open(copy)
-    left = f" {counted(skipped, 'session')} existed already." if skipped else ""
-    notice(f"Stored {counted(written, 'session')}.{left}")
-
-
 @command.command("delete")
 @click.argument("sessions", nargs=-1, required=True)
 @owner_option
@@ -242,6 +159,32 @@ def delete(sessions: tuple[str, ...], user: str | None, yes: bool, config: str |
     return 0
 
 
+@command.command("prune")
+@click.option("--older-than", metavar="AGE", help="Delete sessions last written so long ago: 12h, 30d, 4w.")
+@click.option("--keep", metavar="N", type=click.IntRange(0), help="Delete all but the N sessions written last.")
+@click.option("--dry-run", is_flag=True, help="Print the sessions that would be deleted, and delete none.")
+@yes_option
+@config_option
+@memory_option
+@debug_option
+def prune(
+    older_than: str | None, keep: int | None, dry_run: bool, yes: bool, config: str | None, memory: str | None
+) -> int:
+    """Delete old sessions.
+
+    A session stays while a run of it is running or paused. With both options, a session goes that either of them names.
+    """
+    from agno_rt.cli.open_memory import Place
+    from agno_rt.cli.prune import prune_stored
+    from agno_rt.upkeep import SessionPruning
+
+    def find_prune(runtime: Runtime) -> Callable[..., Awaitable[list[str]]] | None:
+        store = runtime.memory
+        return store.prune_sessions if isinstance(store, SessionPruning) else None
+
+    return prune_stored("session", find_prune, Place(config, memory), (older_than, keep), dry_run=dry_run, yes=yes)
+
+
 def _describe_empty(place: Place, user: str | None) -> str:
     """Return the text for an empty list."""
     from agno_rt.cli.default_memory import tilde
@@ -271,30 +214,28 @@ async def _load_exact(memory: MemoryBackend, session: str, user: str | None) -> 
     return found
 
 
-async def _import_sessions(
-    memory: MemoryBackend, read: Callable[[], Iterable[tuple[int, SessionRecord]]], *, name: str, skip: bool
-) -> tuple[int, int]:
-    """Check all sessions, then store them. Return how many were stored, and how many existed already."""
-    from agno_rt.memory import first_words
+def _open(act: Callable[[MemoryBackend], Awaitable[Any]], /, **place: Any) -> Any:
+    from agno_rt.cli.open_memory import Place
 
-    taken: set[str] = set()
-    lines: dict[str, int] = {}
-    # Read the file twice, so that a fault in the last line stores nothing, and no session is held in memory.
-    for number, kept in read():
-        if kept.id in lines:
-            problem = f"{name}:{number} has session {kept.id!r} again, after line {lines[kept.id]}"
-            raise UsageError(problem, hint="Rename one of them. Nothing was stored.")
-        lines[kept.id] = number
-        if (await memory.load(kept.id, 1)).version:
-            taken.add(kept.id)
-            if not skip:
-                hint = "Delete it first, or use --skip to keep such sessions as they are. Nothing was stored."
-                raise UsageError(f"{name}:{number}: session {kept.id!r} exists already", hint=hint)
-    for _, kept in read():
-        if kept.id not in taken:
-            await memory.append(
-                kept.id, kept.messages, version=0, user=kept.user, data=kept.data or None, agent=kept.agent
-            )
-            if kept.title and kept.title != first_words(kept.messages):
-                await memory.rename(kept.id, kept.title)
-    return len(lines) - len(taken), len(taken)
+    return Place(**place).open(lambda runtime: act(runtime.memory))
+
+
+def _load_transfer() -> SessionTransfer:
+    from agno_rt.cli.transfer.sessions import SessionTransfer
+
+    return SessionTransfer()
+
+
+add_transfer_verbs(
+    command,
+    _load_transfer,
+    _open,
+    export_help=(
+        "A line is a session with messages, media, state, summary and times; a session of many megabytes has several"
+        " lines."
+    ),
+    import_help=(
+        "A session that is there in part is completed. To give a session to a user, export it, delete it, and import"
+        " it with --user."
+    ),
+)

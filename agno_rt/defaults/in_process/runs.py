@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import attrs
+import trio
 
 from agno_rt.defaults.in_process.bounds import MEBIBYTE, MemoryBounds, no_room, warn_of_forgetting
 from agno_rt.defaults.rules import (
@@ -25,6 +26,7 @@ from agno_rt.defaults.rules import (
     check_owner,
     check_signalled,
     check_signals,
+    count_takeovers,
     new_record,
     renewed_record,
     run_taken,
@@ -46,17 +48,29 @@ from agno_rt.run_store import (
     unknown_run,
 )
 
-__all__ = ["InProcessRuns"]
+__all__ = ["InProcessRuns", "StoredRun", "count_bytes", "tell_of_run"]
 
 
-class _Run:
-    """A run, its journal and its signals; `size` is the bytes of its entries and signals.
+class StoredRun:
+    """A run, its journal, its signals and its events; `size` is the bytes of its entries, signals and events.
 
     `owner` and `status` are the record's. Other changes are applied when somebody reads the record: a copy of the
     record for each step of a workflow would take longer than the rest of the step.
     """
 
-    __slots__ = ("_record", "changes", "entries", "id", "owner", "signals", "size", "status")
+    __slots__ = (
+        "_record",
+        "changes",
+        "entries",
+        "events",
+        "id",
+        "news",
+        "owner",
+        "signals",
+        "size",
+        "status",
+        "writer",
+    )
 
     changes: dict[str, Any]
     _record: RunRecord
@@ -66,6 +80,10 @@ class _Run:
         self.entries = entries
         self.size = size
         self.signals: list[Signal] = []
+        # Few runs log events: `writer` is the owner that did last, and `news` is there while somebody waits.
+        self.events: list[bytes] | None = None
+        self.writer: str | None = None
+        self.news: trio.Event | None = None
         self.record = record
 
     @property
@@ -78,6 +96,7 @@ class _Run:
 
     @record.setter
     def record(self, record: RunRecord) -> None:
+        """Replace the record."""
         self._record, self.owner, self.status, self.changes = record, record.owner, record.status, {}
 
 
@@ -88,7 +107,7 @@ class InProcessRuns:
 
     def __init__(self, bounds: MemoryBounds) -> None:
         # The most recently changed are at the end. A plain dict would search for its first key after many removals.
-        self._runs: OrderedDict[str, _Run] = OrderedDict()
+        self._runs: OrderedDict[str, StoredRun] = OrderedDict()
         self._run_bytes = 0
         self._run_bounds = bounds
         self._forgets_runs = False
@@ -112,18 +131,30 @@ class InProcessRuns:
         if run.id in self._runs:
             raise run_taken(run.id)
         check_order(run.id, 0, entries)
-        size = _count_bytes(entries)
+        size = count_bytes(entries)
         self._make_room_for_run(size, runs=1)
-        self._runs[run.id] = _Run(new_record(run, self._clock(), len(entries)), list(entries), size)
+        self._runs[run.id] = StoredRun(new_record(run, self._clock(), len(entries)), list(entries), size)
         self._run_bytes += size
 
     async def write_run(self, run: str, entries: Sequence[Entry], *, owner: str) -> None:
         """See `RunStore.write_run`."""
-        stored = self._run_owned_by(run, owner)
-        check_order(run, len(stored.entries), entries)
-        size = _count_bytes(entries)
-        self._make_room_for_run(size)
-        self._add(stored, entries, size)
+        stored = self._runs.get(run)
+        if stored is None or stored.owner != owner:
+            stored = self._run_owned_by(run, owner)  # raises
+        # In one loop and without further calls: a workflow writes each of its steps.
+        at, size = len(stored.entries), 0
+        for entry in entries:
+            if entry.seq != at:
+                check_order(run, len(stored.entries), entries)  # raises
+            at += 1
+            size += len(entry.body)
+        if self._run_bytes + size > self._run_bounds.size or len(self._runs) > self._run_bounds.runs:
+            self._make_room_for_run(size)
+        stored.entries += entries
+        stored.size += size
+        self._run_bytes += size
+        stored.changes["updated_at"] = self._clock()
+        self._runs.move_to_end(run)
 
     async def change_run(self, run: str, change: RunChange, *, owner: str) -> int | None:
         """See `RunStore.change_run`."""
@@ -135,7 +166,7 @@ class InProcessRuns:
         if change.waits_for:
             waits_for = [self._approvals[each] for each in change.waits_for if each in self._approvals]
             check_decided(run, waits_for, self._clock())
-        size = _count_bytes(change.entries)
+        size = count_bytes(change.entries)
         self._make_room_for_run(size)
         if (more := change.append) is not None:
             version = await self.append(
@@ -146,7 +177,9 @@ class InProcessRuns:
             self._add_approvals(run, change.approvals)
         if change.withdrawn:
             self._withdraw(change.withdrawn)
-        self._add(stored, change.entries, size)
+        stored.entries += change.entries
+        stored.size += size
+        self._run_bytes += size
         self._change(
             stored,
             status=change.status,
@@ -163,7 +196,14 @@ class InProcessRuns:
         stored = self._run(run)
         check_claim(run, stored.status, stored.owner, held_by)
         self._change(
-            stored, status="running", owner=owner, error=None, code=None, cancel_requested=False, wakes_at=None
+            stored,
+            status="running",
+            owner=owner,
+            error=None,
+            code=None,
+            cancel_requested=False,
+            wakes_at=None,
+            takeovers=count_takeovers(stored.record),
         )
         return stored.record
 
@@ -179,6 +219,7 @@ class InProcessRuns:
         session: str | None = None,
         user: str | None = None,
         unowned: bool = False,
+        before: float | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
@@ -188,8 +229,15 @@ class InProcessRuns:
             if (status is None or record.status == status)
             and (session is None or record.session == session)
             and ((user is None and not unowned) or record.user == user)
+            and (before is None or record.updated_at <= before)
         )
         return list(islice(found, limit))
+
+    async def runs_within(self, parents: Sequence[str]) -> list[RunRecord]:
+        """See `RunStore.runs_within`."""
+        asked = frozenset(parents)
+        found = [stored.record for stored in self._runs.values() if stored.record.parent in asked]
+        return sorted(found, key=lambda record: (record.created_at, record.id))
 
     async def cancel_run(self, run: str) -> bool:
         """See `RunStore.cancel_run`."""
@@ -230,6 +278,10 @@ class InProcessRuns:
         self._select_known(run, approvals)
         self._add_approvals(run, approvals)
 
+    async def withdraw_approvals(self, approvals: Sequence[str]) -> None:
+        """See `WithdrawStore.withdraw_approvals`."""
+        self._withdraw(approvals)
+
     async def renew_run(self, run: str, renewal: Renewal, *, owner: str) -> None:
         """See `FlowStore.renew_run`."""
         stored, now = self._run_owned_by(run, owner), self._clock()
@@ -238,20 +290,21 @@ class InProcessRuns:
         if renewal.archive in self._runs:
             raise run_taken(renewal.archive)
         before = [*stored.entries, renewal.last]
-        archive = _Run(archive_record(stored.record, renewal, len(before), now), before, 0)
+        archive = StoredRun(archive_record(stored.record, renewal, len(before), now), before, 0)
         archive.signals = [each for each in stored.signals if each.seq in renewal.taken]
         left = [each for each in stored.signals if each.seq not in renewal.taken]
-        self._make_room_for_run(_count_bytes([renewal.last, renewal.first]), runs=1)
+        self._make_room_for_run(count_bytes([renewal.last, renewal.first]), runs=1)
         self._withdraw([each.id for each in self._approvals.values() if each.run == run])
         self._hand_over(run, renewal.archive)
         stored.entries = [renewal.first]
         stored.signals = [attrs.evolve(each, seq=seq) for seq, each in enumerate(left, 1)]
         stored.record = renewed_record(stored.record, renewal, now)
         for each in (archive, stored):
-            each.size = _count_bytes(each.entries) + sum(len(signal.value) for signal in each.signals)
+            each.size = count_bytes(each.entries) + sum(len(signal.value) for signal in each.signals)
+            each.size += sum(map(len, each.events or ()))
             self._runs.pop(each.record.id, None)
             self._runs[each.record.id] = each
-        self._run_bytes += _count_bytes([renewal.last, renewal.first])
+        self._run_bytes += count_bytes([renewal.last, renewal.first])
 
     def _hand_over(self, run: str, archive: str) -> None:
         """Move the approvals of a run and the runs within it to the run that keeps its journal."""
@@ -306,7 +359,9 @@ class InProcessRuns:
 
     def _forget_runs(self, runs: Collection[str]) -> None:
         for run in runs:
-            self._run_bytes -= self._runs.pop(run).size
+            forgotten = self._runs.pop(run)
+            self._run_bytes -= forgotten.size
+            tell_of_run(forgotten)
         for approval in [each for each in self._approvals.values() if each.run in runs]:
             del self._approvals[approval.id]
 
@@ -363,7 +418,7 @@ class InProcessRuns:
             return
         bound = f"{bounds.runs:,} stored runs, {bounds.size // MEBIBYTE:,} MiB of journals"
         while len(self._runs) + runs > bounds.runs or self._run_bytes + size > bounds.size:
-            # The least recently changed first: `_add` and `_change` move each changed run to the end.
+            # The least recently changed first: `write_run` and `_change` move each changed run to the end.
             over = next((run for run, stored in self._runs.items() if stored.status in OVER), None)
             if over is None:
                 raise no_room("another step of a run", f"{bound}, and none of these is over")
@@ -372,35 +427,40 @@ class InProcessRuns:
                 self._forgets_runs = True
                 warn_of_forgetting("those that are over and were changed longest ago", bound)
 
-    def _run(self, run: str) -> _Run:
+    def _run(self, run: str) -> StoredRun:
         stored = self._runs.get(run)
         if stored is None:
             raise unknown_run(run)
         return stored
 
-    def _run_owned_by(self, run: str, owner: str) -> _Run:
+    def _run_owned_by(self, run: str, owner: str) -> StoredRun:
         stored = self._run(run)
         if stored.owner != owner:
             check_owner(run, stored.owner, owner)
         return stored
 
-    def _add(self, stored: _Run, entries: Sequence[Entry], size: int) -> None:
-        """Add entries of `size` bytes, and move the run to the end of the order of changes."""
-        stored.entries += entries
-        stored.size += size
-        self._run_bytes += size
-        stored.changes["updated_at"] = self._clock()
-        self._runs.move_to_end(stored.id)
-
-    def _change(self, stored: _Run, **changes: Any) -> None:
+    def _change(self, stored: StoredRun, **changes: Any) -> None:
         """Change the record, and move the run to the end of the order of changes."""
         stored.owner, stored.status = changes.get("owner", stored.owner), changes.get("status", stored.status)
         stored.changes.update(changes, updated_at=self._clock())
         self._runs.move_to_end(stored.id)
+        if stored.news is not None:
+            tell_of_run(stored)
 
 
-def _count_bytes(entries: Sequence[Entry]) -> int:
-    return sum([len(entry.body) for entry in entries])
+def tell_of_run(stored: StoredRun) -> None:
+    """Wake whoever waits for the run's events: it has new ones, or its owner has changed."""
+    if stored.news is not None:
+        stored.news.set()
+        stored.news = None
+
+
+def count_bytes(entries: Sequence[Entry]) -> int:
+    """Return the size of the entries' bodies."""
+    size = 0
+    for entry in entries:  # a generator would be a call for each
+        size += len(entry.body)
+    return size
 
 
 def _list_tree(run: str, within: Mapping[str, Sequence[str]]) -> list[str]:

@@ -68,6 +68,22 @@ class InProcessFacts:
         self._users[user] = known
         return fact
 
+    def _import_facts(self, user: str, facts: Sequence[Fact]) -> int:
+        """Keep facts of another store, the last changed first, and return how many were new."""
+        known = self._users.get(user) or _User()
+        new = [fact for fact in facts if fact.id not in known.facts and fact_key(fact.text) not in known.ids]
+        if self._facts + len(new) > self._most_facts:
+            raise no_room("more facts", f"{self._most_facts:,} facts about all users together")
+        for fact in reversed(new):
+            known.facts[fact.id], known.ids[fact_key(fact.text)] = fact, fact.id
+        # The numbers go on after these ids, so that no later fact gets one of them.
+        ids = [int(fact.id[1:]) for fact in new if fact.id[:1] == "f" and fact.id[1:].isdecimal()]
+        known.made = max(known.made, *ids, 0)
+        if new:
+            self._users[user] = known
+        self._facts += len(new)
+        return len(new)
+
     async def facts(self, user: str, *, query: str | None = None, limit: int = 100) -> list[Fact]:
         """See `FactStore.facts`."""
         known = self._users.get(user)

@@ -7,14 +7,49 @@ nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any, Protocol
+
+import attrs
 
 from agno_rt.defaults.sqlite.faults import FAILURES, is_busy, needs_opening_again
-from agno_rt.defaults.sqlite.file import SQLiteFile
 from agno_rt.defaults.sqlite.thread import Item
 
-__all__ = ["Reading", "Writing"]
+__all__ = ["Openable", "Reading", "Together", "Writing"]
+
+
+class Openable(Protocol):
+    """A file to open: an `SQLiteFile`, or a database in memory."""
+
+    def open(self, *, to_write: bool) -> sqlite3.Connection:
+        """Open a connection for this thread."""
+        ...
+
+    def identity(self) -> tuple[int, int]:
+        """Return the identity of the file, which a file in the same place does not have."""
+        ...
+
+    def may_be_read_on(self) -> bool:
+        """Return whether the reading connection may stay open."""
+        ...
+
+
+@attrs.frozen(eq=False)
+class Together:
+    """An operation made once for the calls of a batch, after the batch's other operations.
+
+    `carry_out` gets the arguments of each call, and returns the refusal of each call, or None. A refused call has
+    changed nothing.
+    """
+
+    carry_out: Callable[[sqlite3.Connection, Sequence[tuple[Any, ...]]], list[Exception | None]]
+
+    def __call__(self, connection: sqlite3.Connection, *args: Any) -> None:
+        """Make one call."""
+        [refusal] = self.carry_out(connection, [args])
+        if refusal is not None:
+            raise refusal
 
 
 class _OnFile:
@@ -25,7 +60,7 @@ class _OnFile:
 
     writes: bool
 
-    def __init__(self, file: SQLiteFile, opened: Callable[[], None] | None = None) -> None:
+    def __init__(self, file: Openable, opened: Callable[[], None] | None = None) -> None:
         self._file = file
         self._opened = opened
         self._connection: sqlite3.Connection | None = None
@@ -75,8 +110,16 @@ class Writing(_OnFile):
             self._failed(batch, exc)
             return
         try:
+            together: dict[Together, list[Item]] = {}
             for item in batch:
-                _write_item(connection, item)
+                if isinstance(item.operation, Together):
+                    together.setdefault(item.operation, []).append(item)
+                else:
+                    _write_item(connection, item)
+            for operation, items in together.items():
+                refusals = operation.carry_out(connection, [item.args for item in items])
+                for item, refusal in zip(items, refusals, strict=True):
+                    item.error = refusal
             connection.execute("COMMIT")
             # A file that was deleted meanwhile takes writes as before: the data would be gone without an error.
             if self._file.identity() != self._identity:

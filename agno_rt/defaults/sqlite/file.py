@@ -4,114 +4,175 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import textwrap
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from agno_rt.upkeep import Migration
 
 __all__ = ["BUSY_SECONDS", "SCHEMA_VERSION", "SQLiteFile", "Synchronous"]
 
 BUSY_SECONDS = 10.0
 """The default time that a write waits for another process that writes."""
 BUSY_POLL_SECONDS = 0.005
+CHECKPOINT_PAGES = 4_000
+"""Pages in the log before SQLite copies the pages into the file, four times SQLite's default: a page with the steps of
+a run is then copied less often. 4,000 pages are 16 MB."""
 
 Synchronous: TypeAlias = Literal["full", "normal"]
 
-_SCHEMAS = (
-    """
-    CREATE TABLE sessions (
-        id TEXT PRIMARY KEY, user TEXT, version INTEGER NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX sessions_by_update ON sessions (updated_at);
-    CREATE TABLE messages (
-        session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, seq INTEGER NOT NULL, body BLOB NOT NULL,
-        PRIMARY KEY (session, seq)
-    ) WITHOUT ROWID;
-    """,
-    """
-    ALTER TABLE sessions ADD COLUMN data BLOB NOT NULL DEFAULT x'';
-    CREATE TABLE fact_users (user TEXT PRIMARY KEY, steps INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE facts (
-        user TEXT NOT NULL REFERENCES fact_users (user) ON DELETE CASCADE, id TEXT NOT NULL, step INTEGER NOT NULL,
-        sameness TEXT NOT NULL, text TEXT NOT NULL, topics BLOB NOT NULL, session TEXT,
-        created_at REAL NOT NULL, updated_at REAL NOT NULL,
-        PRIMARY KEY (user, id)
-    ) WITHOUT ROWID;
-    CREATE UNIQUE INDEX facts_by_sameness ON facts (user, sameness);
-    CREATE TABLE cache (
-        entry TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL, used INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX cache_by_use ON cache (used);
-    CREATE INDEX cache_by_end ON cache (expires_at) WHERE expires_at IS NOT NULL;
-    """,
+_SCHEMAS: tuple[tuple[str, str], ...] = (
+    (
+        "sessions and messages",
+        """
+        CREATE TABLE sessions (
+            id TEXT PRIMARY KEY, user TEXT, version INTEGER NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX sessions_by_update ON sessions (updated_at);
+        CREATE TABLE messages (
+            session TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, seq INTEGER NOT NULL, body BLOB NOT NULL,
+            PRIMARY KEY (session, seq)
+        ) WITHOUT ROWID;
+        """,
+    ),
+    (
+        "session data, facts and cached answers",
+        """
+        ALTER TABLE sessions ADD COLUMN data BLOB NOT NULL DEFAULT x'';
+        CREATE TABLE fact_users (user TEXT PRIMARY KEY, steps INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE facts (
+            user TEXT NOT NULL REFERENCES fact_users (user) ON DELETE CASCADE, id TEXT NOT NULL, step INTEGER NOT NULL,
+            sameness TEXT NOT NULL, text TEXT NOT NULL, topics BLOB NOT NULL, session TEXT,
+            created_at REAL NOT NULL, updated_at REAL NOT NULL,
+            PRIMARY KEY (user, id)
+        ) WITHOUT ROWID;
+        CREATE UNIQUE INDEX facts_by_sameness ON facts (user, sameness);
+        CREATE TABLE cache (
+            entry TEXT PRIMARY KEY, value BLOB NOT NULL, expires_at REAL, used INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX cache_by_use ON cache (used);
+        CREATE INDEX cache_by_end ON cache (expires_at) WHERE expires_at IS NOT NULL;
+        """,
+    ),
     # `mark` is random: it tells a session from a deleted session of the same id. `changed` numbers the changes of all
     # runs, so that their order does not depend on a clock. `seal` is a checksum of the entry.
-    """
-    ALTER TABLE sessions ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE runs (
-        id TEXT PRIMARY KEY, agent TEXT NOT NULL, status TEXT NOT NULL, session TEXT, user TEXT, parent TEXT,
-        origin TEXT, input TEXT NOT NULL, content TEXT NOT NULL, error TEXT, code TEXT, owner TEXT,
-        cancel_requested INTEGER NOT NULL, entries INTEGER NOT NULL, created_at REAL NOT NULL,
-        updated_at REAL NOT NULL, changed INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE UNIQUE INDEX runs_by_change ON runs (changed);
-    CREATE INDEX runs_by_status ON runs (status);
-    CREATE INDEX runs_by_session ON runs (session) WHERE session IS NOT NULL;
-    CREATE INDEX runs_by_user ON runs (user) WHERE user IS NOT NULL;
-    CREATE TABLE entries (
-        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, seq INTEGER NOT NULL, kind TEXT NOT NULL,
-        body BLOB NOT NULL, seal INTEGER NOT NULL,
-        PRIMARY KEY (run, seq)
-    ) WITHOUT ROWID;
-    CREATE TABLE approvals (
-        step INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
-        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, status TEXT NOT NULL, expires_at REAL,
-        body BLOB NOT NULL
-    );
-    CREATE INDEX approvals_by_run ON approvals (run);
-    CREATE INDEX approvals_by_status ON approvals (status)
-    """,
+    (
+        "runs, journals and approvals",
+        """
+        ALTER TABLE sessions ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
+        CREATE TABLE runs (
+            id TEXT PRIMARY KEY, agent TEXT NOT NULL, status TEXT NOT NULL, session TEXT, user TEXT, parent TEXT,
+            origin TEXT, input TEXT NOT NULL, content TEXT NOT NULL, error TEXT, code TEXT, owner TEXT,
+            cancel_requested INTEGER NOT NULL, entries INTEGER NOT NULL, created_at REAL NOT NULL,
+            updated_at REAL NOT NULL, changed INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE UNIQUE INDEX runs_by_change ON runs (changed);
+        CREATE INDEX runs_by_status ON runs (status);
+        CREATE INDEX runs_by_session ON runs (session) WHERE session IS NOT NULL;
+        CREATE INDEX runs_by_user ON runs (user) WHERE user IS NOT NULL;
+        CREATE TABLE entries (
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, seq INTEGER NOT NULL, kind TEXT NOT NULL,
+            body BLOB NOT NULL, seal INTEGER NOT NULL,
+            PRIMARY KEY (run, seq)
+        ) WITHOUT ROWID;
+        CREATE TABLE approvals (
+            step INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, status TEXT NOT NULL, expires_at REAL,
+            body BLOB NOT NULL
+        );
+        CREATE INDEX approvals_by_run ON approvals (run);
+        CREATE INDEX approvals_by_status ON approvals (status)
+        """,
+    ),
     # `seal` is a checksum of the message or the data; `total` is the number of messages of a session, which shows when
     # the last ones are missing. Both are NULL in older rows.
-    """
-    ALTER TABLE messages ADD COLUMN seal INTEGER;
-    ALTER TABLE sessions ADD COLUMN seal INTEGER;
-    ALTER TABLE sessions ADD COLUMN total INTEGER
-    """,
+    (
+        "checksums of messages",
+        """
+        ALTER TABLE messages ADD COLUMN seal INTEGER;
+        ALTER TABLE sessions ADD COLUMN seal INTEGER;
+        ALTER TABLE sessions ADD COLUMN total INTEGER
+        """,
+    ),
     # `title` is NULL for a session without a title: its first words are then read from the messages.
-    """
-    ALTER TABLE sessions ADD COLUMN title TEXT;
-    ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';
-    CREATE INDEX sessions_by_user ON sessions (user, updated_at)
-    """,
-    """
-    CREATE TABLE signals (
-        run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, seq INTEGER NOT NULL, name TEXT NOT NULL,
-        value BLOB NOT NULL, sent_at REAL NOT NULL,
-        PRIMARY KEY (run, seq)
-    ) WITHOUT ROWID
-    """,
+    (
+        "titles and agents of sessions",
+        """
+        ALTER TABLE sessions ADD COLUMN title TEXT;
+        ALTER TABLE sessions ADD COLUMN agent TEXT NOT NULL DEFAULT '';
+        CREATE INDEX sessions_by_user ON sessions (user, updated_at)
+        """,
+    ),
+    (
+        "signals",
+        """
+        CREATE TABLE signals (
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, seq INTEGER NOT NULL, name TEXT NOT NULL,
+            value BLOB NOT NULL, sent_at REAL NOT NULL,
+            PRIMARY KEY (run, seq)
+        ) WITHOUT ROWID
+        """,
+    ),
     # `continues` and `continued_by` name the runs with the journals before and after this one.
-    """
-    ALTER TABLE runs ADD COLUMN wakes_at REAL;
-    ALTER TABLE runs ADD COLUMN continues TEXT;
-    ALTER TABLE runs ADD COLUMN continued_by TEXT;
-    CREATE INDEX runs_by_wake ON runs (wakes_at) WHERE wakes_at IS NOT NULL;
-    CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL;
-    CREATE INDEX runs_by_next ON runs (continued_by) WHERE continued_by IS NOT NULL
-    """,
+    (
+        "times, and journals that continue",
+        """
+        ALTER TABLE runs ADD COLUMN wakes_at REAL;
+        ALTER TABLE runs ADD COLUMN continues TEXT;
+        ALTER TABLE runs ADD COLUMN continued_by TEXT;
+        CREATE INDEX runs_by_wake ON runs (wakes_at) WHERE wakes_at IS NOT NULL;
+        CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL;
+        CREATE INDEX runs_by_next ON runs (continued_by) WHERE continued_by IS NOT NULL
+        """,
+    ),
+    # `expires_at` is a time by the clock of the processes that share the file. A row of events holds `count` of them.
+    (
+        "leases and logs of events",
+        """
+        CREATE TABLE leases (owner TEXT PRIMARY KEY, expires_at REAL NOT NULL) WITHOUT ROWID;
+        CREATE TABLE events (
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, first INTEGER NOT NULL, count INTEGER NOT NULL,
+            owner TEXT NOT NULL, body BLOB NOT NULL, seal INTEGER NOT NULL,
+            PRIMARY KEY (run, first)
+        ) WITHOUT ROWID
+        """,
+    ),
+    ("takeovers of runs", "ALTER TABLE runs ADD COLUMN takeovers INTEGER NOT NULL DEFAULT 0"),
+    (
+        "standing approvals",
+        """
+        CREATE TABLE grants (
+            id TEXT PRIMARY KEY, tool TEXT NOT NULL, user TEXT, created_at REAL NOT NULL, expires_at REAL,
+            body BLOB NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX grants_by_tool ON grants (tool, user)
+        """,
+    ),
 )
-"""The additions of each version of the schema. Never change a released version: files with it exist."""
+"""The additions of each version of the schema, with a name. Never change a released version: files with it exist."""
 
 SCHEMA_VERSION = len(_SCHEMAS)
 
 
 class SQLiteFile:
-    """The file at `path`: created once by this process, and reported when it is gone afterwards."""
+    """The file at `path`: created once by this process, and reported when it is gone afterwards.
 
-    def __init__(self, path: Path, busy_seconds: float, synchronous: Synchronous) -> None:
+    `migrate` makes the tables, if not those of `SQLiteMemory`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        busy_seconds: float,
+        synchronous: Synchronous,
+        migrate: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
         self.path = path
+        self._migrate = migrate or _migrate_schema
         self._busy_seconds = busy_seconds
         self._synchronous = synchronous
         self._was_there = False
@@ -135,7 +196,8 @@ class SQLiteFile:
                 _use_write_ahead_log(connection, time.monotonic() + self._busy_seconds)
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             connection.execute("PRAGMA foreign_keys = ON")
-            _migrate_schema(connection)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            self._migrate(connection)
             if not to_write:  # only now, because a reader may be the first to open the file and has to migrate it
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:
@@ -143,6 +205,27 @@ class SQLiteFile:
             raise
         self._was_there = True
         return connection
+
+    def list_migrations(self) -> list[Migration]:
+        """Return the migrations, each with whether the file has it, and leave the file as it is."""
+        version = 0
+        if self.path.exists() and self.path.stat().st_size:
+            mode = "mode=ro&immutable=1" if self._is_at_rest() else "mode=ro"
+            uri = f"{self.path.absolute().as_uri()}?{mode}"
+            with closing(
+                sqlite3.connect(uri, timeout=self._busy_seconds, isolation_level=None, uri=True)
+            ) as connection:
+                version = _read_version(connection)
+        _check_version(version)
+        return _list_migrations(version)
+
+    def migrate(self) -> list[Migration]:
+        """Migrate the file, which is created if needed, and return the migrations that were applied now."""
+        _make_private(self.path)
+        with closing(self._connect(is_at_rest=False)) as connection:
+            _use_write_ahead_log(connection, time.monotonic() + self._busy_seconds)
+            before = _migrate_schema(connection)
+        return _list_migrations(SCHEMA_VERSION)[before:]
 
     def _connect(self, *, is_at_rest: bool) -> sqlite3.Connection:
         if not is_at_rest:
@@ -206,20 +289,34 @@ def _use_write_ahead_log(connection: sqlite3.Connection, deadline: float) -> Non
         time.sleep(BUSY_POLL_SECONDS)
 
 
-def _migrate_schema(connection: sqlite3.Connection) -> None:
+def _migrate_schema(connection: sqlite3.Connection) -> int:
+    """Apply the migrations that are missing, and return the number of those applied before."""
     if _read_version(connection) == SCHEMA_VERSION:
-        return  # the usual case, without waiting for a process that writes
+        return SCHEMA_VERSION  # the usual case, without waiting for a process that writes
     connection.execute("BEGIN IMMEDIATE")
     with connection:
         # Read again under the lock: another process may have migrated the file meanwhile.
         version = _read_version(connection)
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"it was written by a newer agno_rt (schema {version}, here {SCHEMA_VERSION})")
-        for schema in _SCHEMAS[version:]:
+        _check_version(version)
+        for _, schema in _SCHEMAS[version:]:
             for statement in schema.split(";"):
                 connection.execute(statement)
         if version < SCHEMA_VERSION:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return version
+
+
+def _check_version(version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"it was written by a newer agno_rt (schema {version}, here {SCHEMA_VERSION})")
+
+
+def _list_migrations(version: int) -> list[Migration]:
+    """Return the migrations, those up to the version as applied."""
+    return [
+        Migration(number, name, textwrap.dedent(sql).strip(), number <= version)
+        for number, (name, sql) in enumerate(_SCHEMAS, 1)
+    ]
 
 
 def _read_version(connection: sqlite3.Connection) -> int:

@@ -5,6 +5,7 @@ Each operation checks everything before it writes, so that a refusal changes not
 
 from __future__ import annotations
 
+import operator
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from agno_rt.defaults.rules import (
     check_owner,
     check_signalled,
     check_signals,
+    count_takeovers,
     new_record,
     renewed_record,
     run_taken,
@@ -29,14 +31,17 @@ from agno_rt.defaults.rules import (
 )
 from agno_rt.defaults.sqlite import approvals as _approvals
 from agno_rt.defaults.sqlite import sessions as _sessions
+from agno_rt.defaults.sqlite.batches import Together
 from agno_rt.defaults.sqlite.faults import Damaged
 from agno_rt.defaults.sqlite.rows import Listed, read_row, read_rows
 from agno_rt.defaults.sqlite.sessions import NewMessages
+from agno_rt.errors import AgnoError
 from agno_rt.run_store import Approval, Entry, EntryKind, Renewal, RunChange, RunRecord, RunStatus, Signal, unknown_run
 
 __all__ = [
     "WantedRuns",
     "add_approvals",
+    "add_run",
     "cancel_run",
     "change_run",
     "claim_run",
@@ -49,12 +54,14 @@ __all__ = [
     "list_signals",
     "load_run",
     "prune_runs",
+    "read_records",
     "renew_run",
     "send_signal",
     "write_entries",
 ]
 
 _FIELDS = tuple(field.name for field in attrs.fields(RunRecord))
+_values_of = operator.attrgetter(*_FIELDS)
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM runs"
 _INSERT = (
     f"INSERT INTO runs ({', '.join(_FIELDS)}, changed)"
@@ -75,6 +82,7 @@ DELETE FROM runs WHERE id IN (
 """
 """Deletes a run with the runs within it, and the runs that keep earlier journals of these."""
 
+_INSERT_ENTRY = "INSERT INTO entries VALUES (?, ?, ?, ?, ?)"
 _TEXTS = frozenset(range(len(_FIELDS)))
 _KINDS = frozenset(get_args(EntryKind))
 _AT_ONCE = 500
@@ -86,19 +94,58 @@ def create_run(connection: sqlite3.Connection, run: RunRecord, entries: Sequence
     record = new_record(run, now, len(entries))
     if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone() is not None:
         raise run_taken(run.id)
-    check_order(run.id, 0, entries)
-    connection.execute(_INSERT, attrs.astuple(record, recurse=False))
-    _add_entries(connection, run.id, entries)
+    add_run(connection, record, entries)
 
 
-def write_entries(connection: sqlite3.Connection, run: str, entries: Sequence[Entry], owner: str, now: float) -> None:
-    """Add entries to the journal of a run."""
-    count, _ = _count_entries(connection, run, owner)
-    check_order(run, count, entries)
-    _add_entries(connection, run, entries)
-    connection.execute(
-        f"UPDATE runs SET entries = ?, updated_at = ?, {_CHANGED} WHERE id = ?", (count + len(entries), now, run)
+def add_run(connection: sqlite3.Connection, record: RunRecord, entries: Sequence[Entry]) -> None:
+    """Store a record as it is, with its journal, as the run changed last. Raises `RunConflict` for a gap in `seq`."""
+    check_order(record.id, 0, entries)
+    connection.execute(_INSERT, _values_of(record))
+    _add_entries(connection, record.id, entries)
+
+
+def _write_journals(connection: sqlite3.Connection, calls: Sequence[tuple[Any, ...]]) -> list[Exception | None]:
+    """Add entries to the journals of runs: for each call its run, the entries, the owner and the time.
+
+    Return the refusal of each call, or None.
+    """
+    runs = msgspec.json.encode(list(dict.fromkeys(run for run, *_ in calls))).decode()
+    query = "SELECT id, owner, entries FROM runs WHERE id IN (SELECT value FROM json_each(?))"
+    known = {run: (owned_by, count) for run, owned_by, count in connection.execute(query, (runs,))}
+    refusals: list[Exception | None] = []
+    rows: list[tuple[Any, ...]] = []
+    times: dict[str, float] = {}
+    for run, entries, owner, now in calls:
+        refusal = _refuse_entries(run, known.get(run), entries, owner)
+        refusals.append(refusal)
+        if refusal is None:
+            owned_by, count = known[run]
+            known[run], times[run] = (owned_by, count + len(entries)), now
+            rows += [(run, each.seq, each.kind, each.body, zlib.crc32(each.body)) for each in entries]
+    connection.executemany(_INSERT_ENTRY, rows)
+    connection.executemany(
+        f"UPDATE runs SET entries = ?, updated_at = ?, {_CHANGED} WHERE id = ?",
+        [(known[run][1], now, run) for run, now in times.items()],
     )
+    return refusals
+
+
+def _refuse_entries(
+    run: str, known: tuple[str | None, int] | None, entries: Sequence[Entry], owner: str
+) -> AgnoError | None:
+    """Return the error for entries that cannot be added to a run with this owner and number of entries."""
+    try:
+        if known is None:
+            raise unknown_run(run)
+        check_owner(run, known[0], owner)
+        check_order(run, known[1], entries)
+    except AgnoError as exc:
+        return exc
+    return None
+
+
+write_entries = Together(_write_journals)
+"""Add entries to the journal of a run; any number of calls in a batch takes three statements."""
 
 
 def change_run(
@@ -132,10 +179,11 @@ def claim_run(connection: sqlite3.Connection, run: str, owner: str, held_by: str
     check_claim(run, record.status, record.owner, held_by)
     connection.execute(
         "UPDATE runs SET status = 'running', owner = ?, error = NULL, code = NULL, cancel_requested = 0,"
-        f" wakes_at = NULL, updated_at = ?, {_CHANGED} WHERE id = ?",
-        (owner, now, run),
+        f" wakes_at = NULL, updated_at = ?, takeovers = ?, {_CHANGED} WHERE id = ?",
+        (owner, now, takeovers := count_takeovers(record), run),
     )
     changes: dict[str, Any] = {"error": None, "code": None, "cancel_requested": False, "wakes_at": None}
+    changes["takeovers"] = takeovers
     return attrs.evolve(record, status="running", owner=owner, updated_at=now, **changes)
 
 
@@ -156,7 +204,7 @@ def renew_run(connection: sqlite3.Connection, run: str, renewal: Renewal, owner:
         raise run_taken(to)
     connection.execute("UPDATE runs SET continued_by = ? WHERE continued_by = ?", (to, run))
     connection.execute("UPDATE runs SET parent = ? WHERE parent = ?", (to, run))
-    connection.execute(_INSERT, attrs.astuple(archive, recurse=False))
+    connection.execute(_INSERT, _values_of(archive))
     connection.execute("UPDATE entries SET run = ? WHERE run = ?", (to, run))
     _add_entries(connection, to, [renewal.last])
     _add_entries(connection, run, [renewal.first])
@@ -164,7 +212,8 @@ def renew_run(connection: sqlite3.Connection, run: str, renewal: Renewal, owner:
     _renumber_signals(connection, run, renewal)
     new = renewed_record(record, renewal, now)
     connection.execute(
-        f"UPDATE runs SET entries = 1, input = ?, continues = ?, updated_at = ?, {_CHANGED} WHERE id = ?",
+        "UPDATE runs SET entries = 1, takeovers = 0, input = ?, continues = ?, updated_at = ?,"
+        f" {_CHANGED} WHERE id = ?",
         (new.input, new.continues, now, run),
     )
 
@@ -182,12 +231,16 @@ def _renumber_signals(connection: sqlite3.Connection, run: str, renewal: Renewal
 def find_due(connection: sqlite3.Connection, agents: Sequence[str], before: float, limit: int) -> Listed[RunRecord]:
     """List the paused runs of the agents with a time to wake before `before`, the earliest first."""
     # The agents are few, and their number unknown: as JSON, one statement does for all.
-    query = (
-        f"{_SELECT} WHERE wakes_at <= ? AND status = 'paused' AND agent IN (SELECT value FROM json_each(?))"
-        " ORDER BY wakes_at LIMIT ?"
+    where = (
+        "wakes_at <= ? AND status = 'paused' AND agent IN (SELECT value FROM json_each(?)) ORDER BY wakes_at LIMIT ?"
     )
-    values = before, msgspec.json.encode(list(agents)).decode(), limit
-    return read_rows(lambda: connection.execute(query, values), _decode_record, "runs", _TEXTS)
+    return read_records(connection, where, (before, msgspec.json.encode(list(agents)).decode(), limit))
+
+
+def read_records(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> Listed[RunRecord]:
+    """List the runs of a condition, which may have an order and a limit."""
+    query = f"{_SELECT} WHERE {where}"
+    return read_rows(lambda: connection.execute(query, tuple(values)), _decode_record, "runs", _TEXTS)
 
 
 def load_run(connection: sqlite3.Connection, run: str) -> tuple[RunRecord, list[Entry]]:
@@ -208,6 +261,7 @@ class WantedRuns:
     session: str | None
     user: str | None
     unowned: bool
+    before: float | None
     limit: int
 
 
@@ -219,11 +273,20 @@ def list_runs(connection: sqlite3.Connection, wanted: WantedRuns) -> Listed[RunR
     terms = [f"{'+' if wanted.status in OVER and name == 'status' else ''}{name} = ?" for name in filters]
     if wanted.unowned and wanted.user is None:
         terms.append("user IS NULL")
+    values = list(filters.values())
+    if wanted.before is not None:
+        terms.append("updated_at <= ?")
+        values.append(wanted.before)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     query = f"{_SELECT}{where} ORDER BY changed DESC LIMIT ?"
-    return read_rows(
-        lambda: connection.execute(query, (*filters.values(), wanted.limit)), _decode_record, "runs", _TEXTS
-    )
+    return read_rows(lambda: connection.execute(query, (*values, wanted.limit)), _decode_record, "runs", _TEXTS)
+
+
+def list_within(connection: sqlite3.Connection, parents: Sequence[str]) -> Listed[RunRecord]:
+    """List the runs within the runs, oldest first."""
+    query = f"{_SELECT} WHERE parent IN (SELECT value FROM json_each(?)) ORDER BY created_at, id"
+    given = (msgspec.json.encode(parents).decode(),)
+    return read_rows(lambda: connection.execute(query, given), _decode_record, "runs", _TEXTS)
 
 
 def cancel_run(connection: sqlite3.Connection, run: str, now: float) -> bool:
@@ -316,7 +379,7 @@ def _count_entries(connection: sqlite3.Connection, run: str, owner: str, signals
 
 def _add_entries(connection: sqlite3.Connection, run: str, entries: Sequence[Entry]) -> None:
     rows = [(run, entry.seq, entry.kind, entry.body, zlib.crc32(entry.body)) for entry in entries]
-    connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", rows)
+    connection.executemany(_INSERT_ENTRY, rows)
 
 
 def _decode_entry(run: str, at: int, row: tuple[Any, ...]) -> Entry:

@@ -22,10 +22,12 @@ __all__ = [
     "NewMessages",
     "SessionReader",
     "WantedSessions",
+    "add_messages",
     "append_messages",
     "delete_session",
     "encode_messages",
     "list_sessions",
+    "read_range",
     "read_session_info",
     "rename_session",
 ]
@@ -116,9 +118,14 @@ def append_messages(connection: sqlite3.Connection, new: NewMessages) -> int:
             " agent = coalesce(?, agent) WHERE id = ?",
             (version, new.at, total + len(bodies), new.data, zlib.crc32(new.data), new.agent or None, session),
         )
-    rows = [(session, seq, body, zlib.crc32(body)) for seq, body in enumerate(bodies, total + 1)]
-    connection.executemany("INSERT INTO messages (session, seq, body, seal) VALUES (?, ?, ?, ?)", rows)
+    add_messages(connection, session, bodies, total)
     return int(version)
+
+
+def add_messages(connection: sqlite3.Connection, session: str, bodies: Sequence[bytes], after: int) -> None:
+    """Store encoded messages with the numbers above `after`."""
+    rows = [(session, seq, body, zlib.crc32(body)) for seq, body in enumerate(bodies, after + 1)]
+    connection.executemany("INSERT INTO messages (session, seq, body, seal) VALUES (?, ?, ?, ?)", rows)
 
 
 def delete_session(connection: sqlite3.Connection, session: str) -> bool:
@@ -283,9 +290,19 @@ class SessionReader:
             self._drop(next(iter(self._tails)))
 
 
-def _read_new_messages(connection: sqlite3.Connection, session: str, tail: _Tail) -> None:
+def read_range(connection: sqlite3.Connection, session: str, after: int, count: int) -> list[Message]:
+    """Return so many messages above a number. Raises `Damaged` if one cannot be read."""
+    tail = _Tail(0, after + 1, [], [])
+    _read_new_messages(connection, session, tail, count)
+    if len(tail.messages) < count:
+        raise Damaged("messages", f"message {tail.end} of session {session!r}", "it is missing")
+    return tail.messages
+
+
+def _read_new_messages(connection: sqlite3.Connection, session: str, tail: _Tail, count: int = -1) -> None:
     rows = connection.execute(
-        "SELECT seq, body, seal FROM messages WHERE session = ? AND seq >= ? ORDER BY seq", (session, tail.end)
+        "SELECT seq, body, seal FROM messages WHERE session = ? AND seq >= ? ORDER BY seq LIMIT ?",
+        (session, tail.end, count),
     )
     for seq, body, seal in rows:
         if seq != tail.end:

@@ -15,7 +15,8 @@ import msgspec
 
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.messages import Message, Native, ToolCall, Usage
-from agno_rt.models import FinishReason, ModelRequest, ModelResponse
+from agno_rt.models import ModelRequest, ModelResponse
+from agno_rt.wire.blocks import Paragraphs, Reasons, check_text, encode_blocks, read_count, settle_reason
 from agno_rt.wire.chat_completions import ReportedError, mend_value
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.native import seal_native
@@ -38,7 +39,7 @@ _STATUSES = {
 }
 """The status of each kind of error, which an error in the middle of a stream has no other way to say."""
 
-_REASONS: dict[str, tuple[FinishReason, bool]] = {
+_REASONS: Reasons = {
     "end_turn": ("stop", False),
     "stop_sequence": ("stop", True),
     "max_tokens": ("length", False),
@@ -47,9 +48,8 @@ _REASONS: dict[str, tuple[FinishReason, bool]] = {
     "tool_use": ("tool_calls", False),
     "refusal": ("content_filter", True),
 }
-"""By the service's word: the finish reason, and whether the word says more."""
+"""By the service's word, the finish reason."""
 
-_MOST_TOKENS = 2**53
 _SPLIT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -140,11 +140,9 @@ class _Pieces:
         self._format = format_
         self._stop_reason = ""
         self._blocks: dict[int, _Block] = {}
-        self._text: list[str] = []
-        self._thoughts: list[str] = []
+        self._text = Paragraphs()
+        self._thoughts = Paragraphs()
         self._calls = 0
-        self._gap = False
-        self._thought_gap = False
         self._usage: dict[str, Any] = {}
         self._refusal = ""
         # A piece of an unknown kind belongs to its block, which is therefore incomplete here.
@@ -198,7 +196,7 @@ class _Pieces:
             self._refusal = said
         if isinstance(usage, dict):
             # The parts of the input belong together: parts of two events would count the cached part twice.
-            if any(_read_count(usage.get(name)) for name in _SPLIT):
+            if any(read_count(usage.get(name)) for name in _SPLIT):
                 self._usage = {name: count for name, count in self._usage.items() if name not in _SPLIT}
                 self._usage |= usage
             else:
@@ -215,16 +213,16 @@ class _Pieces:
             if text := start.get("text"):
                 yield self._add_text(block, text)
         elif kind == "thinking":
-            self._thought_gap = bool(self._thoughts)
+            self._thoughts.begin()
             if thought := start.get("thinking"):
                 yield self._add_thought(block, thought)
         elif kind == "tool_use":
             block.number = self._calls
             self._calls += 1
-            name = _check_text(start["name"])
+            name = check_text(start["name"])
             yield ToolCallDelta(block.number, self._find_id(block), self._format.names.get(name, mend_value(name)))
         if kind != "text":
-            self._gap = bool(self._text)
+            self._text.begin()
 
     def add_piece(self, index: Any, piece: Mapping[str, Any]) -> Delta | None:
         """Add a piece to its block, and return its delta."""
@@ -233,14 +231,14 @@ class _Pieces:
         if type_ == "text_delta":
             return self._add_text(block, piece["text"])
         if type_ == "input_json_delta":
-            text = _check_text(piece["partial_json"])
+            text = check_text(piece["partial_json"])
             block.pieces.append(text)
             shown = text if text.isascii() else mend_value(text)
             return ToolCallDelta(block.number, "", "", shown) if text and block.kind == "tool_use" else None
         if type_ == "thinking_delta":
             return self._add_thought(block, piece["thinking"])
         if type_ == "signature_delta":
-            block.signature.append(_check_text(piece["signature"]))
+            block.signature.append(check_text(piece["signature"]))
         elif type_ == "citations_delta":
             block.citations.append(piece["citation"])
         else:
@@ -255,29 +253,25 @@ class _Pieces:
 
     def end(self) -> list[Delta]:
         """End the message. A refusal without any text is explained in the service's words."""
-        if self._stop_reason != "refusal" or not self._refusal or "".join(self._text).strip():
+        if self._stop_reason != "refusal" or not self._refusal or self._text:
             return []
-        self._text = [self._refusal]
-        return [TextDelta(self._refusal)]
+        self._text = Paragraphs()
+        return [TextDelta(self._text.add(self._refusal))]
 
     def response(self) -> ModelResponse:
         """Return the whole message as a response."""
         blocks = [self._blocks[index] for index in sorted(self._blocks)]
-        content = mend_value("".join(self._text))
+        content = self._text.text
         calls = tuple(self._build_call(block) for block in blocks if block.kind == "tool_use")
-        reason, says_more = _REASONS.get(self._stop_reason, ("stop", True))
-        if reason == "tool_calls" and not calls:
-            reason, says_more = "stop", True
-        elif calls and reason == "stop":
-            reason = "tool_calls"
+        reason, word = settle_reason(self._stop_reason, _REASONS, has_calls=bool(calls))
         return ModelResponse(
             content,
             calls,
-            mend_value("".join(self._thoughts)),
+            self._thoughts.text,
             _build_usage(self._usage),
             reason,
             self._seal(blocks, content, calls),
-            raw_finish_reason=self._stop_reason if says_more else "",
+            raw_finish_reason=word,
         )
 
     def _seal(self, blocks: Sequence[_Block], content: str, calls: Sequence[ToolCall]) -> Native | None:
@@ -288,35 +282,19 @@ class _Pieces:
         if not self._is_complete or (plain_kinds == kinds and kinds.count("text") < 2 and not cited):
             return None
         whole = [block.finish() for block in blocks if block.kind != "text" or "".join(block.pieces).strip()]
-        try:
-            data = msgspec.json.encode(whole)
-            # Arguments that are not JSON would make every later request invalid.
-            msgspec.json.decode(data)
-        except (UnicodeEncodeError, msgspec.DecodeError):
+        data = encode_blocks(whole)
+        if data is None:
             return None
-        sealed = msgspec.json.encode(Sealed(self._format.model, msgspec.Raw(data)))
+        sealed = msgspec.json.encode(Sealed(self._format.model, data))
         return seal_native(self._format.service, sealed, content, calls)
 
     def _add_text(self, block: _Block, text: Any) -> TextDelta:
-        block.pieces.append(_check_text(text))
-        if not text.isascii():
-            text = mend_value(text)
-        if self._gap and text.strip():
-            # Texts around a call or a search are paragraphs of their own.
-            self._gap = False
-            text = f"\n\n{text}"
-        self._text.append(text)
-        return TextDelta(text)
+        block.pieces.append(check_text(text))
+        return TextDelta(self._text.add(text))
 
     def _add_thought(self, block: _Block, thought: Any) -> ReasoningDelta:
-        block.pieces.append(_check_text(thought))
-        if not thought.isascii():
-            thought = mend_value(thought)
-        if self._thought_gap:
-            self._thought_gap = False
-            thought = f"\n\n{thought}"
-        self._thoughts.append(thought)
-        return ReasoningDelta(thought)
+        block.pieces.append(check_text(thought))
+        return ReasoningDelta(self._thoughts.add(thought))
 
     def _build_call(self, block: _Block) -> ToolCall:
         name = block.start["name"]
@@ -338,22 +316,12 @@ _HANDLERS: Mapping[Any, Callable[[_Pieces, Mapping[str, Any]], Iterable[Delta]]]
 """By the type of an event, the work of taking the event in."""
 
 
-def _check_text(text: Any) -> str:
-    if type(text) is not str:
-        raise ValueError(f"a text is {type(text).__name__}")
-    return text
-
-
-def _read_count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and 0 <= value < _MOST_TOKENS else 0
-
-
 def _build_usage(usage: Mapping[str, Any]) -> Usage:
     """Return the counts: the format counts cached input beside `input_tokens`, and thinking within the output."""
-    fresh, read, written = (_read_count(usage.get(name)) for name in _SPLIT)
-    output = _read_count(usage.get("output_tokens"))
+    fresh, read, written = (read_count(usage.get(name)) for name in _SPLIT)
+    output = read_count(usage.get("output_tokens"))
     details = usage.get("output_tokens_details")
-    thought = _read_count(details.get("thinking_tokens")) if isinstance(details, dict) else 0
+    thought = read_count(details.get("thinking_tokens")) if isinstance(details, dict) else 0
     return Usage(fresh + read + written, output, min(thought, output), cached_tokens=read, cache_write_tokens=written)
 
 

@@ -5,25 +5,16 @@ The connection is `agno_rt.http_client`'s; the meaning of the bytes belongs to w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import attrs
+from typing import Any
 
 from agno_rt import ModelRequest, ModelResponse
-from agno_rt.http_client.client import HttpClient
-from agno_rt.http_client.server import Key, without_query
-from agno_rt.http_client.streams import emit_whole, read_stream
-from agno_rt.limits import LimitStatistics
+from agno_rt.http_client.model import HttpModel, build_headers, change_server, read_response
+from agno_rt.http_client.server import Key
 from agno_rt.models import Emit
-from agno_rt.wire.answers import AnswerStream, read_answer
 from agno_rt.wire.chat_completions import tool_names
-from agno_rt.wire.refusals import Peer
 from agno_rt_anthropic import answers, wire
-from agno_rt_anthropic.facts import LONG_PROMPT
-from agno_rt_anthropic.profile import Server
-
-if TYPE_CHECKING:
-    from agno_rt.http_client.transport import Answer
+from agno_rt_anthropic.facts import Facts
+from agno_rt_anthropic.profile import PLUGIN, Server
 
 __all__ = ["MOST_CONTINUATIONS", "AnthropicModel"]
 
@@ -31,7 +22,7 @@ MOST_CONTINUATIONS = 10
 """Times to continue an answer that the service has paused. Each continuation is a request of its own."""
 
 
-class AnthropicModel:
+class AnthropicModel(HttpModel[Server, Facts]):
     """A model behind the messages format.
 
     By default the server is Anthropic's. `server` names another server; `base_url` and `api_key` override its fields:
@@ -43,6 +34,8 @@ class AnthropicModel:
     Raises `UsageError` for a server with unusable settings.
     """
 
+    plugin = PLUGIN
+
     def __init__(
         self,
         model: str,
@@ -52,19 +45,9 @@ class AnthropicModel:
         api_key: str | None = None,
         server_name: str = "",
     ) -> None:
-        server = server or Server()
-        if base_url is not None:
-            server = attrs.evolve(server, base_url=base_url)
-        if api_key is not None:
-            server = attrs.evolve(server, api_key=api_key)
-        self.model = model
-        self.server = server
-        self.facts = server.facts(model)
-        self.profile = self.facts.profile()
-        self.name = f"anthropic:{server_name}:{model}" if server_name else f"anthropic:{model}"
-        # Two servers may have the same name; the URL keeps their answers apart in a cache.
-        self.identity = server.base_url
-        self.provider = server_name or ("anthropic" if server.is_official else server.host)
+        server = change_server(server or Server(), base_url=base_url, api_key=api_key)
+        own_name = PLUGIN if server.is_official else server.host
+        super().__init__(model, server, server.facts(model), own_name=own_name, server_name=server_name)
         self.dialect = wire.Dialect(
             model=model,
             service=wire.SERVICE if server.is_official else f"{wire.SERVICE} {server.host}",
@@ -78,10 +61,6 @@ class AnthropicModel:
             betas=server.betas,
         )
         self._url = server.url("v1/messages")
-        self._client = HttpClient(server, self.provider, "agno-rt-anthropic")
-
-    def __repr__(self) -> str:
-        return f"AnthropicModel({self.model!r}, base_url={without_query(self.server.base_url)!r})"
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Ask the server, with streaming if `emit` is given; continue an answer that the server pauses.
@@ -97,70 +76,30 @@ class AnthropicModel:
             response = answers.join_responses(response, rest, self._make_format(request))
         return response
 
-    async def warm(self) -> None:
-        """Open a connection ahead of the first request. Raises `ModelError` if the server cannot be reached."""
-        await self._client.warm(self._peer(Key("", "nowhere")))
+    def read_error(self, error: Any) -> tuple[Any, str]:
+        """Return the words and the kind of the service's error object, both empty for anything else."""
+        return answers.read_error(error)
 
     def check_ready(self) -> None:
         """Raise `ConfigError` if the server needs a key and the key is missing. Does not ask the server."""
         self.server.key()
 
-    async def aclose(self) -> None:
-        """Close the connections. A running request fails."""
-        await self._client.aclose()
-
-    def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Return the numbers of connections in use and of requests waiting for a connection."""
-        return self._client.statistics()
-
     async def _ask(self, request: ModelRequest, emit: Emit | None) -> ModelResponse:
         key = self.server.key()
         body = wire.request_bytes(request, self.dialect, stream=emit is not None)
         headers = self._build_headers(key, stream=emit is not None)
-        async with self._client.post(self._url, body, headers, self._peer(key)) as answer:
-            response = await self._read_response(answer, request, emit)
-        return self._count_cost(response)
-
-    async def _read_response(self, answer: Answer, request: ModelRequest, emit: Emit | None) -> ModelResponse:
-        await answer.check()
-        format_ = self._make_format(request)
-        if answer.is_stream(asked_for=emit is not None):
-            response = await read_stream(answer, AnswerStream(answer.peer, format_), emit)
-        else:
-            body = await answer.read_all()
-            response = await emit_whole(read_answer(body, answer.peer, format_, answer.content_type), emit)
-        return attrs.evolve(response, request_id=answer.peer.request_id)
+        async with self._client.post(self._url, body, headers, self._make_peer(key, self._url)) as answer:
+            return await read_response(answer, self._make_format(request), emit)
 
     def _make_format(self, request: ModelRequest) -> answers.MessagesFormat:
         return answers.MessagesFormat(model=self.model, service=self.dialect.service, names=tool_names(request))
 
-    def _count_cost(self, response: ModelResponse) -> ModelResponse:
-        """Count the cost of a long prompt, for a model with another price for long prompts."""
-        price = self.facts.long_price
-        if price is None or response.usage.input_tokens <= LONG_PROMPT:
-            return response
-        return attrs.evolve(response, usage=attrs.evolve(response.usage, cost=price.of(response.usage)))
-
     def _build_headers(self, key: Key, *, stream: bool) -> dict[str, str]:
-        headers = {
-            "accept": "text/event-stream" if stream else "application/json",
-            "content-type": "application/json",
-            "anthropic-version": self.server.version,
-        }
+        more = {"anthropic-version": self.server.version}
         if betas := wire.header_betas(self.dialect):
-            headers["anthropic-beta"] = ",".join(betas)
-        if key.text:
-            bearer = self.server.key_header == "authorization"
-            headers[self.server.key_header] = f"Bearer {key.text}" if bearer else key.text
-        return headers | {name.lower(): value for name, value in self.server.headers.items()}
-
-    def _peer(self, key: Key) -> Peer:
-        return Peer(
-            name=self.name,
-            provider=self.provider,
-            model=self.model,
-            url=without_query(self._url),
-            key_source=key.source,
-            secrets=self.server.secrets(key),
-            read_error=answers.read_error,
-        )
+            more["anthropic-beta"] = ",".join(betas)
+        if self.server.key_header == "authorization":
+            more |= key.bearer()
+        elif key.text:
+            more[self.server.key_header] = key.text
+        return build_headers(self.server, more, stream=stream)

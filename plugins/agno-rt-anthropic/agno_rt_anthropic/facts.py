@@ -12,31 +12,30 @@ from typing import Literal
 
 import attrs
 
+from agno_rt.http_client.facts import ModelFacts
 from agno_rt.http_client.tables import find_by_name
-from agno_rt.models import ModelProfile, OutputMode, Price
+from agno_rt.models import Price
 
-__all__ = ["AS_OF", "ELSEWHERE", "LONG_PROMPT", "OTHER", "Effort", "Facts", "Thinking", "known"]
+__all__ = ["AS_OF", "ELSEWHERE", "OTHER", "PRICES", "Effort", "Facts", "Thinking", "known"]
 
 AS_OF = "2026-11-30"
 """The day on which the facts were read."""
 
-LONG_PROMPT = 100_000
-"""Tokens of input beyond which `long_price` counts."""
+PRICES = "https://platform.claude.com/docs/en/about-claude/pricing"
+"""The page of the prices."""
+
+_LONG = 100_000
+"""Tokens of input beyond which a request to a small model of the fifth generation costs more."""
 
 Thinking = Literal["auto", "adaptive", "off"] | int
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 
 @attrs.frozen(kw_only=True)
-class Facts:
+class Facts(ModelFacts):
     """Known facts about a model, and the choices for its requests; `None` leaves a fact to a more general source.
+    Beside those of `ModelFacts`:
 
-    media         accepted media types, as in `("image/*", "application/pdf")`; `None` lets the server refuse
-    output        the way to ask for an output type: `schema`, `tool` or `prompt`
-    price         US dollars for a million tokens
-    long_price    the price of requests with more than `LONG_PROMPT` tokens of input, if it differs
-    context       the most tokens of input and output together
-    max_output    the most tokens of an answer
     max_tokens    tokens of an answer to allow when a request does not say
     thinking      `auto` (the model's own choice), `adaptive`, `off`, or a budget in tokens
     effort        how thorough the model is; the model's default if not given
@@ -48,12 +47,6 @@ class Facts:
     checks_history     the model refuses its own thinking after a change of anything before that thinking
     """
 
-    media: tuple[str, ...] | None = None
-    output: OutputMode | None = None
-    price: Price | None = None
-    long_price: Price | None = None
-    context: int | None = None
-    max_output: int | None = None
     max_tokens: int | None = None
     thinking: Thinking | None = None
     effort: Effort | None = None
@@ -64,17 +57,6 @@ class Facts:
     forced_tools: bool | None = None
     checks_history: bool | None = None
 
-    def over(self, others: Facts) -> Facts:
-        """Return these facts, with gaps filled from `others`."""
-        named = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
-        return attrs.evolve(Facts(**{name: getattr(others, name) for name in _NAMES}), **named)
-
-    def profile(self) -> ModelProfile:
-        """Return the facts that a run needs."""
-        return ModelProfile(self.output or "schema", self.media, self.price)
-
-
-_NAMES = tuple(field.name for field in attrs.fields(Facts))
 
 OTHER = Facts(output="schema", max_tokens=16_000, thinking="auto", show_thinking=True, sampling=True, forced_tools=True)
 """Facts of models that the table does not know."""
@@ -85,7 +67,7 @@ ELSEWHERE = attrs.evolve(OTHER, output="prompt")
 
 def _price(input_: float, output: float, cached: float) -> Price:
     # Writing to the cache for five minutes costs a quarter more than input that is not cached.
-    return Price(input_, output, cached, input_ * 1.25, AS_OF)
+    return Price(input_, output, cached, input_ * 1.25, AS_OF, PRICES)
 
 
 _MEDIA = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
@@ -124,7 +106,9 @@ _FAMILIES: Mapping[str, Facts] = {
     "claude-sonnet-4-6*": attrs.evolve(_EITHER, price=_SONNET),
     "claude-sonnet-4-5*": attrs.evolve(_BUDGET, price=_SONNET),
     "claude-haiku-5-5*": attrs.evolve(
-        _UNASKED, checks_history=True, price=_price(0.1, 0.5, 0.01), long_price=_price(0.5, 2.5, 0.05)
+        _UNASKED,
+        checks_history=True,
+        price=attrs.evolve(_price(0.1, 0.5, 0.01), long_from=_LONG, long=_price(0.5, 2.5, 0.05)),
     ),
     "claude-haiku-4-5*": attrs.evolve(_BUDGET, price=_price(1, 5, 0.1)),
 }

@@ -13,7 +13,7 @@ import attrs
 
 from agno_rt.errors import UsageError
 from agno_rt.http_client.server import HttpServer, Key, without_query
-from agno_rt.http_client.tables import check_model, no_address_error, place_of_server, read_table, split_spec
+from agno_rt.http_client.tables import choose_server, read_servers, read_table
 from agno_rt.models import Price
 from agno_rt_anthropic.facts import ELSEWHERE, OTHER, Facts, known
 
@@ -78,9 +78,9 @@ class Server(HttpServer, Facts):
         """
         general = known(model)
         if not self.is_official:
-            general = attrs.evolve(general, price=None, long_price=None)
+            general = attrs.evolve(general, price=None)
         facts = known(model, self.models).over(self).over(general).over(OTHER if self.is_official else ELSEWHERE)
-        return attrs.evolve(facts, price=self._mark_up(facts.price), long_price=self._mark_up(facts.long_price))
+        return attrs.evolve(facts, price=self._mark_up(facts.price))
 
     def key(self) -> Key:
         """Return the key to send, read from the environment now. Raises `ConfigError` for a missing or unusable key."""
@@ -90,7 +90,7 @@ class Server(HttpServer, Facts):
         """Return the price with the cost of writing to the cache for an hour, if that is the setting."""
         if price is None or price.cache_write is None or self.cache != "1h":
             return price
-        return attrs.evolve(price, cache_write=price.input * 2)
+        return attrs.evolve(price, cache_write=price.input * 2, long=self._mark_up(price.long))
 
 
 @attrs.frozen(kw_only=True)
@@ -103,15 +103,5 @@ class Settings(Server):
 def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
     """Return the model, the server's name (or "") and the server of a spec. Raises `UsageError`."""
     read = read_table(Settings, Facts, settings, f"plugins.{PLUGIN}")
-    servers = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
-    name, model = split_spec(spec, servers)
-    check_model(PLUGIN, spec, name, model)
-    return model, name, servers.get(name, read)
-
-
-def _read_server(name: str, table: Mapping[str, Any]) -> Server:
-    where = place_of_server(PLUGIN, name)
-    server = read_table(Server, Facts, table, where)
-    if "base_url" not in table:
-        raise no_address_error(where, '"http://127.0.0.1:8080"')
-    return server
+    servers = read_servers(PLUGIN, Server, Facts, settings, example='"http://127.0.0.1:8080"')
+    return choose_server(PLUGIN, spec, read, servers)

@@ -132,13 +132,12 @@ class TestAnswers:
         assert server.asked[1].body["messages"][1]["content"] == list(paused.blocks)
 
     async def test_the_cost_of_a_long_prompt(self, server: MessagesServer, make: Make) -> None:
-        """A model with another price for long prompts has the cost in its usage; a run counts the rest itself."""
-        model = make(long_price=Price(10.0, 10.0), price=Price(1.0, 1.0))
-        server.script = [Turn(HELLO.blocks, usage={"input_tokens": 200_000, "output_tokens": 0})]
-        assert (await model.respond(ASKED)).usage.cost == pytest.approx(2.0)
-        server.script = [Turn(HELLO.blocks, usage={"input_tokens": 100_000, "output_tokens": 0})]
-        assert (await model.respond(ASKED)).usage.cost == 0.0
-        assert model.profile.price == Price(1.0, 1.0)
+        """A run counts a long prompt at the model's price for long prompts."""
+        model = make(price=Price(1.0, 1.0, long_from=100_000, long=Price(10.0, 10.0)))
+        for tokens, cost in ((200_000, 2.0), (100_000, 0.1)):
+            server.script = [Turn(HELLO.blocks, usage={"input_tokens": tokens, "output_tokens": 0})]
+            async with Runtime() as runtime:
+                assert (await runtime.run(Agent(model), "?")).usage.cost == pytest.approx(cost)
 
 
 class TestFailures:

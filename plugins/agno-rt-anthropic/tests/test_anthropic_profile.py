@@ -109,7 +109,9 @@ class TestFacts:
     def test_prices(self, model: str, price: tuple[float, float, float]) -> None:
         """Each family has its dated price; the longest name counts."""
         found = known(model).price
-        assert found == Price(price[0], price[1], price[2], price[0] * 1.25, AS_OF)
+        assert found is not None
+        assert (found.input, found.output, found.cached_input, found.cache_write) == (*price, price[0] * 1.25)
+        assert found.as_of == AS_OF
 
     def test_unknown_prices_are_unknown(self) -> None:
         """A model outside the table has no price, and other services have their own prices."""

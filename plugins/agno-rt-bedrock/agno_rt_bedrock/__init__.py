@@ -13,9 +13,10 @@ from agno_rt.hookspecs import Register
 
 if TYPE_CHECKING:
     from agno_rt_bedrock.client import BedrockModel as BedrockModel
+    from agno_rt_bedrock.embeddings import BedrockEmbedder as BedrockEmbedder
     from agno_rt_bedrock.profile import Server as Server
 
-__all__ = ["BedrockModel", "Server", "agno_rt_register_models"]
+__all__ = ["BedrockEmbedder", "BedrockModel", "Server", "agno_rt_register_embedders", "agno_rt_register_models"]
 
 
 @hookimpl
@@ -25,6 +26,13 @@ def agno_rt_register_models(register: Register) -> None:
 
     text = "Any model of Amazon Bedrock: the id of a model or of an inference profile, or an ARN."
     register("*", _make_model, text, examples=_list_examples, suggest=suggest)
+
+
+@hookimpl
+def agno_rt_register_embedders(register: Register) -> None:
+    """Offer the embedding models of Titan and Cohere: `bedrock:MODEL`, `bedrock:MODEL@DIMENSIONS`."""
+    names = ("amazon.titan-embed-text-v2:0", "cohere.embed-multilingual-v3")
+    register("*", _make_embedder, "An embedding model of Amazon Bedrock, by Titan or Cohere.", examples=lambda _: names)
 
 
 def _list_examples(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -41,11 +49,23 @@ def _make_model(spec: str, settings: Mapping[str, Any]) -> BedrockModel:
     return BedrockModel(model, server, server_name=server_name)
 
 
+def _make_embedder(spec: str, settings: Mapping[str, Any]) -> BedrockEmbedder:
+    from agno_rt_bedrock.embeddings import BedrockEmbedder
+    from agno_rt_bedrock.profile import choose
+
+    model, server_name, server = choose(spec, settings)
+    return BedrockEmbedder(model, server, server_name=server_name)
+
+
 def __getattr__(name: str) -> Any:
     if name == "BedrockModel":
         from agno_rt_bedrock.client import BedrockModel
 
         return BedrockModel
+    if name == "BedrockEmbedder":
+        from agno_rt_bedrock.embeddings import BedrockEmbedder
+
+        return BedrockEmbedder
     if name == "Server":
         from agno_rt_bedrock.profile import Server
 

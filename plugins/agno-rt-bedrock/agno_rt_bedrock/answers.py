@@ -16,7 +16,8 @@ import msgspec
 
 from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.messages import Native, ToolCall, Usage
-from agno_rt.models import FinishReason, ModelResponse
+from agno_rt.models import ModelResponse
+from agno_rt.wire.blocks import Paragraphs, Reasons, check_text, encode_blocks, read_count, settle_reason
 from agno_rt.wire.chat_completions import mend_value
 from agno_rt.wire.native import seal_native
 from agno_rt_bedrock.wire import SERVICE, Sealed
@@ -26,7 +27,7 @@ __all__ = ["MALFORMED", "ConverseFormat", "read_error"]
 MALFORMED = frozenset({"malformed_model_output", "malformed_tool_use"})
 """Stop reasons of answers that cannot be used."""
 
-_REASONS: dict[str, tuple[FinishReason, bool]] = {
+_REASONS: Reasons = {
     "end_turn": ("stop", False),
     "stop_sequence": ("stop", True),
     "max_tokens": ("length", False),
@@ -35,9 +36,7 @@ _REASONS: dict[str, tuple[FinishReason, bool]] = {
     "guardrail_intervened": ("content_filter", True),
     "content_filtered": ("content_filter", True),
 }
-"""By the service's word: the finish reason, and whether the word says more."""
-
-_MOST_TOKENS = 2**53
+"""By the service's word, the finish reason."""
 
 
 @attrs.frozen(kw_only=True)
@@ -114,10 +113,9 @@ class _Pieces:
         self._format = format_
         self._stop_reason = ""
         self._blocks: dict[int, _Block] = {}
-        self._text: list[str] = []
-        self._thoughts: list[str] = []
+        self._text = Paragraphs()
+        self._thoughts = Paragraphs()
         self._calls = 0
-        self._gap = False
         self._usage: Mapping[str, Any] = {}
 
     def feed(self, event: Mapping[str, Any]) -> list[Delta]:
@@ -132,7 +130,7 @@ class _Pieces:
                     case "contentBlockStop":
                         return list(self._stop_block(self._find_block(value)))
                     case "messageStop":
-                        self._stop_reason = _check_text(value["stopReason"])
+                        self._stop_reason = check_text(value["stopReason"])
                         self.finished = True
                     case "metadata":
                         self._usage = value.get("usage") or {}
@@ -147,7 +145,7 @@ class _Pieces:
                 block = self._blocks[index] = _Block()
                 for _ in self._take_block(block, content):
                     pass
-            self._stop_reason = _check_text(body["stopReason"])
+            self._stop_reason = check_text(body["stopReason"])
             self._usage = body.get("usage") or {}
         except (KeyError, TypeError, AttributeError) as exc:
             raise ValueError(f"{type(exc).__name__}: {exc}") from None
@@ -160,21 +158,17 @@ class _Pieces:
     def response(self) -> ModelResponse:
         """Return the whole message as a response."""
         blocks = [self._blocks[index] for index in sorted(self._blocks)]
-        content = mend_value("".join(self._text))
+        content = self._text.text
         calls = tuple(self._build_call(block) for block in blocks if block.kind == "call")
-        reason, says_more = _REASONS.get(self._stop_reason, ("stop", True))
-        if reason == "tool_calls" and not calls:
-            reason, says_more = "stop", True
-        elif calls and reason == "stop":
-            reason = "tool_calls"
+        reason, word = settle_reason(self._stop_reason, _REASONS, has_calls=bool(calls))
         return ModelResponse(
             content,
             calls,
-            mend_value("".join(self._thoughts)),
+            self._thoughts.text,
             _build_usage(self._usage),
             reason,
             self._seal(blocks, content, calls),
-            raw_finish_reason=self._stop_reason if says_more else "",
+            raw_finish_reason=word,
         )
 
     def _find_block(self, value: Mapping[str, Any]) -> _Block:
@@ -205,21 +199,21 @@ class _Pieces:
     def _start_block(self, block: _Block, start: Mapping[str, Any]) -> Iterator[Delta]:
         """Begin a block, and yield the delta of a call's name. The service's calls of its own tools are passed over."""
         call = start.get("toolUse")
-        self._gap = bool(self._text)
+        self._text.begin()
         if call is None or call.get("type") == "server_tool_use":
             return
         block.kind, block.number = "call", self._calls
         self._calls += 1
-        block.name = _check_text(call["name"])
+        block.name = check_text(call["name"])
         block.id = mend_value(call.get("toolUseId")) or f"call_{block.number}"
         yield ToolCallDelta(block.number, block.id, self._own_name(block))
 
     def _add_piece(self, block: _Block, piece: Mapping[str, Any]) -> Iterator[Delta]:
         """Add a piece to its block, and yield its delta."""
         if "text" in piece:
-            yield from self._add_text(block, _check_text(piece["text"]))
+            yield from self._add_text(block, check_text(piece["text"]))
         elif "toolUse" in piece:
-            text = _check_text(piece["toolUse"].get("input") or "")
+            text = check_text(piece["toolUse"].get("input") or "")
             block.pieces.append(text)
             if text and block.kind == "call":
                 yield ToolCallDelta(block.number, "", "", text if text.isascii() else mend_value(text))
@@ -234,31 +228,21 @@ class _Pieces:
     def _add_text(self, block: _Block, text: str) -> Iterator[Delta]:
         block.kind = "text"
         block.pieces.append(text)
-        if not text:
-            return
-        if not text.isascii():
-            text = mend_value(text)
-        if self._gap and text.strip():
-            # Texts around a call or a thought are paragraphs of their own.
-            self._gap = False
-            text = f"\n\n{text}"
-        self._text.append(text)
-        yield TextDelta(text)
+        if text:
+            yield TextDelta(self._text.add(text))
 
     def _add_thought(self, block: _Block, thought: Mapping[str, Any]) -> Iterator[Delta]:
         if block.kind != "thought":
             block.kind = "thought"
-            self._gap = bool(self._text)
+            self._text.begin()
+            self._thoughts.begin()
         if signature := thought.get("signature"):
-            block.signature.append(_check_text(signature))
+            block.signature.append(check_text(signature))
         if redacted := thought.get("redactedContent"):
             block.redacted += _decode_bytes(redacted)
         if text := thought.get("text"):
-            begins = not block.pieces and bool(self._thoughts)
-            block.pieces.append(_check_text(text))
-            shown = f"\n\n{mend_value(text)}" if begins else mend_value(text)
-            self._thoughts.append(shown)
-            yield ReasoningDelta(shown)
+            block.pieces.append(check_text(text))
+            yield ReasoningDelta(self._thoughts.add(text))
 
     def _build_call(self, block: _Block) -> ToolCall:
         return ToolCall(block.id, self._own_name(block), mend_value(block.text) if block.text.strip() else "{}")
@@ -272,35 +256,22 @@ class _Pieces:
         kinds = [kind for kind, _ in kept]
         if "thought" not in kinds and kinds == sorted(kinds, reverse=True) and kinds.count("text") < 2:
             return None
-        try:
-            data = msgspec.json.encode([whole for _, whole in kept])
-            # Arguments that are not JSON would make every later request invalid.
-            msgspec.json.decode(data)
-        except (UnicodeEncodeError, msgspec.DecodeError):
+        data = encode_blocks([whole for _, whole in kept])
+        if data is None:
             return None
-        sealed = msgspec.json.encode(Sealed(self._format.model, msgspec.Raw(data)))
+        sealed = msgspec.json.encode(Sealed(self._format.model, data))
         return seal_native(self._format.service, sealed, content, calls)
-
-
-def _check_text(text: Any) -> str:
-    if type(text) is not str:
-        raise ValueError(f"a text is {type(text).__name__}")
-    return text
 
 
 def _decode_bytes(text: Any) -> bytes:
     try:
-        return base64.b64decode(_check_text(text), validate=True)
+        return base64.b64decode(check_text(text), validate=True)
     except binascii.Error:
         raise ValueError("redacted thinking is not base64") from None
-
-
-def _read_count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and 0 <= value < _MOST_TOKENS else 0
 
 
 def _build_usage(usage: Mapping[str, Any]) -> Usage:
     """Return the counts: the format counts cached input beside `inputTokens`, and no thinking."""
     names = ("inputTokens", "cacheReadInputTokens", "cacheWriteInputTokens", "outputTokens")
-    fresh, read, written, output = (_read_count(usage.get(name)) for name in names)
+    fresh, read, written, output = (read_count(usage.get(name)) for name in names)
     return Usage(fresh + read + written, output, cached_tokens=read, cache_write_tokens=written)

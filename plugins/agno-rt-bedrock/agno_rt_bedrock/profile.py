@@ -14,10 +14,10 @@ import attrs
 
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.http_client.server import HttpServer, Key, without_query
-from agno_rt.http_client.tables import check_model, place_of_server, read_table, split_spec
+from agno_rt.http_client.tables import choose_server, read_servers, read_table
 from agno_rt.keys.find import find_key
 from agno_rt_bedrock.credentials import BEARER_ENV, find_credentials, find_region
-from agno_rt_bedrock.facts import OTHER, Facts, known
+from agno_rt_bedrock.facts import OTHER, Facts, find_price, known
 from agno_rt_bedrock.signing import Credentials
 
 __all__ = ["OFFICIAL_URL", "Server", "Settings", "choose"]
@@ -67,8 +67,14 @@ class Server(HttpServer, Facts):
         return f".{urlsplit(self.base_url).hostname}".endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
     def facts(self, model: str) -> Facts:
-        """Return the facts of a model: first from `models`, then from the server's settings, then general facts."""
-        return known(model, self.models).over(self).over(known(model)).over(OTHER)
+        """Return the facts of a model: first from `models`, then from the server's settings, then general facts.
+
+        Prices count for AWS itself only.
+        """
+        general = known(model)
+        if self.is_official:
+            general = attrs.evolve(general, price=find_price(model))
+        return known(model, self.models).over(self).over(general).over(OTHER)
 
     def find_region(self, model: str) -> str:
         """Return the region for the model; empty without one. Raises `ConfigError` for an unusable one or file."""
@@ -110,11 +116,5 @@ class Settings(Server):
 def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
     """Return the model, the server's name (or "") and the server of a spec. Raises `UsageError`."""
     read = read_table(Settings, Facts, settings, f"plugins.{PLUGIN}")
-    servers = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
-    name, model = split_spec(spec, servers)
-    check_model(PLUGIN, spec, name, model)
-    return model, name, servers.get(name, read)
-
-
-def _read_server(name: str, table: Mapping[str, Any]) -> Server:
-    return read_table(Server, Facts, table, place_of_server(PLUGIN, name))
+    servers = read_servers(PLUGIN, Server, Facts, settings)
+    return choose_server(PLUGIN, spec, read, servers)

@@ -335,7 +335,8 @@ def test_a_runtime_that_does_not_open(agno: Agno, project: Path) -> None:
 
 def test_sessions(agno: Agno, hooked: Path) -> None:
     """`--sessions` measures the memory, and leaves the memory unchanged."""
-    said = agno("sessions", "import", "-", input='{"id": "mine", "messages": [{"role": "user", "content": "hi"}]}\n')
+    line = '{"format": 1, "kind": "session", "id": "mine", "messages": [{"role": "user", "content": "hi"}]}\n'
+    said = agno("sessions", "import", "-", input=line)
     assert said.returncode == 0, said.stderr
     before = counts(hooked / "own.db")
     sessions = "session:loud,session:judged,session:stored,session:refusing"

@@ -19,7 +19,7 @@ from agno_rt.wire import chat_completions
 from agno_rt.wire.lenient_json import write_json
 from agno_rt.wire.native import native_for
 from agno_rt.wire.output_words import ask_for_output
-from agno_rt_cohere.profile import Facts
+from agno_rt_cohere.facts import Facts
 
 __all__ = ["SERVICE", "request_bytes"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 from agno_rt_cohere import CohereModel
-from agno_rt_cohere.profile import Facts
+from agno_rt_cohere.facts import Facts
 from agno_rt_cohere.wire import request_bytes
 
 from agno_rt import Message, ModelRequest, ModelResponse, ModelSettings, ToolCall, tool

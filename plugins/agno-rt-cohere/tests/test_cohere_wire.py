@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 from agno_rt_cohere.answers import ChatFormat
-from agno_rt_cohere.profile import Facts
+from agno_rt_cohere.facts import Facts
 from agno_rt_cohere.wire import request_bytes
 
 from agno_rt import Message, ModelRequest, ModelResponse, ModelSettings, ToolCall, tool

@@ -13,9 +13,10 @@ from agno_rt.hookspecs import Register
 
 if TYPE_CHECKING:
     from agno_rt_google.client import GoogleModel as GoogleModel
+    from agno_rt_google.embeddings import GoogleEmbedder as GoogleEmbedder
     from agno_rt_google.profile import Server as Server
 
-__all__ = ["GoogleModel", "Server", "agno_rt_register_models"]
+__all__ = ["GoogleEmbedder", "GoogleModel", "Server", "agno_rt_register_embedders", "agno_rt_register_models"]
 
 
 @hookimpl
@@ -25,6 +26,13 @@ def agno_rt_register_models(register: Register) -> None:
 
     text = "Any Gemini model, by the Gemini API or by Vertex AI."
     register("*", _make_model, text, examples=_list_examples, suggest=suggest)
+
+
+@hookimpl
+def agno_rt_register_embedders(register: Register) -> None:
+    """Offer every embedding model: `google:MODEL`, `google:MODEL@DIMENSIONS`, and `google:vertex:MODEL`."""
+    names = ("gemini-embedding-001", "vertex:gemini-embedding-001", "vertex:text-embedding-005")
+    register("*", _make_embedder, "An embedding model of Google.", examples=lambda _: names)
 
 
 def _list_examples(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -41,11 +49,23 @@ def _make_model(spec: str, settings: Mapping[str, Any]) -> GoogleModel:
     return GoogleModel(model, server, server_name=server_name)
 
 
+def _make_embedder(spec: str, settings: Mapping[str, Any]) -> GoogleEmbedder:
+    from agno_rt_google.embeddings import GoogleEmbedder
+    from agno_rt_google.profile import choose
+
+    model, server_name, server = choose(spec, settings)
+    return GoogleEmbedder(model, server, server_name=server_name)
+
+
 def __getattr__(name: str) -> Any:
     if name == "GoogleModel":
         from agno_rt_google.client import GoogleModel
 
         return GoogleModel
+    if name == "GoogleEmbedder":
+        from agno_rt_google.embeddings import GoogleEmbedder
+
+        return GoogleEmbedder
     if name == "Server":
         from agno_rt_google.profile import Server
 

@@ -18,6 +18,7 @@ from agno_rt.events import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from agno_rt.messages import Native, ToolCall, Usage
 from agno_rt.models import FinishReason, ModelResponse
 from agno_rt.wire.answers import AnswerStream, read_answer
+from agno_rt.wire.blocks import read_count
 from agno_rt.wire.chat_completions import mend_value
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.native import seal_native
@@ -54,7 +55,6 @@ _FAILURES: Mapping[str, bool] = {
 """Reasons that leave no usable answer, and whether the same request may succeed later."""
 
 _KNOWN = frozenset({"candidates", "usageMetadata", "promptFeedback", "responseId", "modelVersion", "createTime"})
-_MOST_TOKENS = 2**53
 _DELAY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 _BAD_KEY = "API_KEY_INVALID"
 
@@ -336,14 +336,10 @@ def _read_object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
     return inner
 
 
-def _read_count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and 0 <= value < _MOST_TOKENS else 0
-
-
 def _build_usage(usage: Mapping[str, Any]) -> Usage:
     """Return the counts: the format counts thoughts beside the answer, and server tools' results beside the prompt."""
-    thought = _read_count(usage.get("thoughtsTokenCount"))
-    asked = _read_count(usage.get("promptTokenCount")) + _read_count(usage.get("toolUsePromptTokenCount"))
-    said = _read_count(usage.get("candidatesTokenCount"))
-    cached = _read_count(usage.get("cachedContentTokenCount"))
+    thought = read_count(usage.get("thoughtsTokenCount"))
+    asked = read_count(usage.get("promptTokenCount")) + read_count(usage.get("toolUsePromptTokenCount"))
+    said = read_count(usage.get("candidatesTokenCount"))
+    cached = read_count(usage.get("cachedContentTokenCount"))
     return Usage(asked, said + thought, thought, cached_tokens=min(cached, asked))

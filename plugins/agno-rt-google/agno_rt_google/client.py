@@ -8,33 +8,29 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import attrs
-
 from agno_rt import ModelRequest, ModelResponse
 from agno_rt.errors import ConfigError
-from agno_rt.http_client.client import HttpClient
-from agno_rt.http_client.server import Key, without_query
+from agno_rt.http_client.google_credentials import GoogleCredentials
+from agno_rt.http_client.google_tokens import GoogleTokens
+from agno_rt.http_client.model import HttpModel, build_headers, change_server
+from agno_rt.http_client.server import Key
 from agno_rt.http_client.streams import emit_whole, read_stream
-from agno_rt.limits import LimitStatistics
 from agno_rt.models import Emit
 from agno_rt.wire.chat_completions import tool_names
-from agno_rt.wire.refusals import Peer
 from agno_rt_google import answers, wire
-from agno_rt_google.credentials import Credentials, read_credentials
-from agno_rt_google.facts import LONG_PROMPT
-from agno_rt_google.profile import CREDENTIALS_ENV, Server
-from agno_rt_google.tokens import TokenSource
+from agno_rt_google.credentials import read_credentials
+from agno_rt_google.facts import Facts
+from agno_rt_google.profile import CREDENTIALS_ENV, PLUGIN, VERTEX, Server
 
 if TYPE_CHECKING:
     from agno_rt.http_client.transport import Answer
 
 __all__ = ["GoogleModel"]
 
-_NO_KEY = Key("", "nowhere")
 _UNAUTHORIZED = 401
 
 
-class GoogleModel:
+class GoogleModel(HttpModel[Server, Facts]):
     """A Gemini model, behind the Gemini API, Vertex AI or any server with their format.
 
     `server` says where; `base_url` and `api_key` override its fields. `GoogleModel("gemini-3.8-flash", Server(vertex=
@@ -45,6 +41,8 @@ class GoogleModel:
     Raises `UsageError` for a server with unusable settings.
     """
 
+    plugin = PLUGIN
+
     def __init__(
         self,
         model: str,
@@ -54,20 +52,10 @@ class GoogleModel:
         api_key: str | None = None,
         server_name: str = "",
     ) -> None:
-        server = server or Server()
-        if base_url is not None:
-            server = attrs.evolve(server, base_url=base_url)
-        if api_key is not None:
-            server = attrs.evolve(server, api_key=api_key)
-        self.model = model
-        self.server = server
-        self.facts = server.facts(model)
-        self.profile = self.facts.profile()
-        self.name = f"google:{server_name}:{model}" if server_name else f"google:{model}"
-        # Two servers may have the same name; the URL keeps their answers apart in a cache.
-        self.identity = server.base_url
-        own = "vertex" if server.vertex else "google"
-        self.provider = server_name or (own if server.is_official else server.host)
+        server = change_server(server or Server(), base_url=base_url, api_key=api_key)
+        own_name = VERTEX if server.vertex else PLUGIN
+        own_name = own_name if server.is_official else server.host
+        super().__init__(model, server, server.facts(model), own_name=own_name, server_name=server_name)
         place = "" if server.is_official else f" {server.host}"
         self.dialect = wire.Dialect(
             model=model,
@@ -76,12 +64,8 @@ class GoogleModel:
             safety_settings=server.safety_settings,
             server_tools=server.server_tools,
         )
-        self._client = HttpClient(server, self.provider, "agno-rt-google")
-        self._tokens: TokenSource | None = None
+        self._tokens: GoogleTokens | None = None
         self._project = ""
-
-    def __repr__(self) -> str:
-        return f"GoogleModel({self.model!r}, base_url={without_query(self.server.base_url)!r})"
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:
         """Ask the server, with streaming if `emit` is given.
@@ -100,10 +84,6 @@ class GoogleModel:
         assert response is not None
         return response
 
-    async def warm(self) -> None:
-        """Open a connection ahead of the first request. Raises `ModelError` if the server cannot be reached."""
-        await self._client.warm(self._peer(_NO_KEY, self.server.base_url))
-
     def check_ready(self) -> None:
         """Raise `ConfigError` if the key, or Vertex AI's project or credentials, are missing. Asks no server."""
         if self.server.key().text:
@@ -113,13 +93,9 @@ class GoogleModel:
 
     async def aclose(self) -> None:
         """Close the connections. A running request fails."""
-        await self._client.aclose()
+        await super().aclose()
         if self._tokens is not None:
             await self._tokens.aclose()
-
-    def statistics(self) -> tuple[LimitStatistics, ...]:
-        """Return the numbers of connections in use and of requests waiting for a connection."""
-        return self._client.statistics()
 
     async def _find_key(self) -> Key:
         """Return the API key or the access token. Raises `ConfigError` and `ModelError`."""
@@ -133,14 +109,14 @@ class GoogleModel:
         if self.server.vertex and not self.model.startswith("projects/"):
             self._project = self.server.find_project(of_credentials)
 
-    def _open_tokens(self) -> TokenSource:
+    def _open_tokens(self) -> GoogleTokens:
         if self._tokens is None:
             credentials = self._read_credentials()
             self._note_project(credentials.project)
-            self._tokens = TokenSource(credentials, self.server, self.name, self.provider)
+            self._tokens = GoogleTokens(credentials, self.server, self.name, self.provider, "agno-rt-google")
         return self._tokens
 
-    def _read_credentials(self) -> Credentials:
+    def _read_credentials(self) -> GoogleCredentials:
         path = self.server.find_credentials()
         if not path:
             hint = (
@@ -157,11 +133,11 @@ class GoogleModel:
         stream = emit is not None
         url = self._build_url(stream=stream)
         headers = self._build_headers(key, stream=stream)
-        async with self._client.post(url, body, headers, self._peer(key, url)) as answer:
+        async with self._client.post(url, body, headers, self._make_peer(key, url)) as answer:
             if may_expire and answer.status == _UNAUTHORIZED and self._tokens is not None:
                 self._tokens.forget(key)
                 return None
-            return self._count_cost(await self._read_response(answer, request, emit))
+            return await self._read_response(answer, request, emit)
 
     async def _read_response(self, answer: Answer, request: ModelRequest, emit: Emit | None) -> ModelResponse:
         if not 200 <= answer.status < 300:
@@ -175,39 +151,19 @@ class GoogleModel:
         body = await answer.read_all()
         return await emit_whole(answers.read_content(body, reading, answer.content_type), emit)
 
-    def _count_cost(self, response: ModelResponse) -> ModelResponse:
-        """Count the cost of a long prompt, for a model with another price for long prompts."""
-        price = self.facts.long_price
-        if price is None or response.usage.input_tokens <= LONG_PROMPT:
-            return response
-        return attrs.evolve(response, usage=attrs.evolve(response.usage, cost=price.of(response.usage)))
-
     def _build_url(self, *, stream: bool) -> str:
         url = self.server.url(f"{self.server.path(self.model, self._project)}:{_METHODS[stream]}")
         return f"{url}{'&' if '?' in url else '?'}alt=sse" if stream else url
 
     def _build_headers(self, key: Key, *, stream: bool) -> dict[str, str]:
-        headers = {
-            "accept": "text/event-stream" if stream else "application/json",
-            "content-type": "application/json",
-        }
-        if key.text and self.server.vertex:
-            headers["authorization"] = f"Bearer {key.text}"
-            if self._tokens is not None and self._tokens.quota_project:
-                headers["x-goog-user-project"] = self._tokens.quota_project
+        more: dict[str, str] = {}
+        if self.server.vertex:
+            more |= key.bearer()
+            if key.text and self._tokens is not None and self._tokens.quota_project:
+                more["x-goog-user-project"] = self._tokens.quota_project
         elif key.text:
-            headers["x-goog-api-key"] = key.text
-        return headers | {name.lower(): value for name, value in self.server.headers.items()}
-
-    def _peer(self, key: Key, url: str) -> Peer:
-        return Peer(
-            name=self.name,
-            provider=self.provider,
-            model=self.model,
-            url=without_query(url),
-            key_source=key.source,
-            secrets=self.server.secrets(key),
-        )
+            more["x-goog-api-key"] = key.text
+        return build_headers(self.server, more, stream=stream)
 
 
 _METHODS = {False: "generateContent", True: "streamGenerateContent"}

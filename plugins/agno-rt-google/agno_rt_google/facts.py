@@ -12,31 +12,30 @@ from typing import Literal
 
 import attrs
 
+from agno_rt.http_client.facts import ModelFacts
 from agno_rt.http_client.tables import find_by_name
-from agno_rt.models import ModelProfile, OutputMode, Price
+from agno_rt.models import Price
 
-__all__ = ["AS_OF", "ELSEWHERE", "LEVELS", "LONG_PROMPT", "OTHER", "Facts", "Thinking", "known"]
+__all__ = ["AS_OF", "ELSEWHERE", "LEVELS", "OTHER", "PRICES", "Facts", "Thinking", "known"]
 
 AS_OF = "2026-11-30"
 """The day on which the facts were read."""
 
-LONG_PROMPT = 200_000
-"""Tokens of input beyond which `long_price` counts."""
+PRICES = "https://ai.google.dev/gemini-api/docs/pricing"
+"""The page of the prices."""
+
+_LONG = 200_000
+"""Tokens of input beyond which a request to a large model costs more."""
 
 LEVELS = ("minimal", "low", "medium", "high", "xhigh")
 Thinking = Literal["auto", "off", "minimal", "low", "medium", "high", "xhigh"] | int
 
 
 @attrs.frozen(kw_only=True)
-class Facts:
+class Facts(ModelFacts):
     """Known facts about a model, and the choices for its requests; `None` leaves a fact to a more general source.
+    Beside those of `ModelFacts`:
 
-    media         accepted media types, as in `("image/*", "application/pdf")`; `None` lets the service refuse
-    output        the way to ask for an output type: `schema`, `tool` or `prompt`
-    price         US dollars for a million tokens
-    long_price    the price of requests with more than `LONG_PROMPT` tokens of input, if it differs
-    context       the most tokens of input
-    max_output    the most tokens of an answer
     max_tokens    tokens of an answer to allow when a request does not say; the model's own limit if not given
     thinking      `auto` (the model's own choice), `off`, a level as in `low`, or a budget in tokens
     show_thinking ask a thinking model for summaries of its thoughts
@@ -47,12 +46,6 @@ class Facts:
     result_media  results of tools may hold images and PDF; otherwise they follow the results
     """
 
-    media: tuple[str, ...] | None = None
-    output: OutputMode | None = None
-    price: Price | None = None
-    long_price: Price | None = None
-    context: int | None = None
-    max_output: int | None = None
     max_tokens: int | None = None
     thinking: Thinking | None = None
     show_thinking: bool | None = None
@@ -61,17 +54,6 @@ class Facts:
     schema_with_tools: bool | None = None
     result_media: bool | None = None
 
-    def over(self, others: Facts) -> Facts:
-        """Return these facts, with gaps filled from `others`."""
-        named = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
-        return attrs.evolve(Facts(**{name: getattr(others, name) for name in _NAMES}), **named)
-
-    def profile(self) -> ModelProfile:
-        """Return the facts that a run needs."""
-        return ModelProfile(self.output or "schema", self.media, self.price)
-
-
-_NAMES = tuple(field.name for field in attrs.fields(Facts))
 
 OTHER = Facts(output="schema", thinking="auto", show_thinking=True, schema_with_tools=True, result_media=False)
 """Facts of models that the table does not know."""
@@ -82,7 +64,11 @@ ELSEWHERE = attrs.evolve(OTHER, output="prompt")
 
 def _price(input_: float, output: float, cached: float) -> Price:
     # Implicit caching writes for free; the rent of explicit caches is not counted in tokens.
-    return Price(input_, output, cached, None, AS_OF)
+    return Price(input_, output, cached, None, AS_OF, PRICES)
+
+
+def _with_long(price: Price, long: Price) -> Price:
+    return attrs.evolve(price, long_from=_LONG, long=long)
 
 
 _MEDIA = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif", "audio/*", "video/*", "application/pdf")
@@ -97,11 +83,11 @@ _FAMILIES: Mapping[str, Facts] = {
     "gemini-3.8-flash": attrs.evolve(_NO_MINIMAL, price=_price(0.75, 3.75, 0.075)),
     "gemini-3.7-flash": attrs.evolve(_NO_MINIMAL, price=_price(0.75, 3.75, 0.075)),
     "gemini-3.5-flash": attrs.evolve(_THIRD, price=_price(1.5, 9, 0.15)),
-    "gemini-3.1-pro-preview*": attrs.evolve(_NO_MINIMAL, price=_price(2, 12, 0.2), long_price=_price(4, 18, 0.4)),
+    "gemini-3.1-pro-preview*": attrs.evolve(_NO_MINIMAL, price=_with_long(_price(2, 12, 0.2), _price(4, 18, 0.4))),
     "gemini-3.1-flash-lite": attrs.evolve(_THIRD, price=_price(0.25, 1.5, 0.025)),
     "gemini-3-flash-preview": attrs.evolve(_THIRD, price=_price(0.5, 3, 0.05)),
     "gemini-2.5-pro*": attrs.evolve(
-        _SECOND, thinks=("budget",), price=_price(1.25, 10, 0.125), long_price=_price(2.5, 15, 0.25)
+        _SECOND, thinks=("budget",), price=_with_long(_price(1.25, 10, 0.125), _price(2.5, 15, 0.25))
     ),
     "gemini-2.5-flash*": attrs.evolve(_SECOND, price=_price(0.3, 2.5, 0.03)),
     "gemini-2.5-flash-lite*": attrs.evolve(_SECOND, price=_price(0.1, 0.4, 0.01)),

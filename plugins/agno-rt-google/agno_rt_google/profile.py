@@ -15,7 +15,7 @@ import attrs
 
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.http_client.server import HttpServer, Key, without_query
-from agno_rt.http_client.tables import check_model, no_address_error, place_of_server, read_table, split_spec
+from agno_rt.http_client.tables import choose_server, read_servers, read_table
 from agno_rt.keys.find import find_key
 from agno_rt_google.facts import ELSEWHERE, OTHER, Facts, known
 
@@ -93,7 +93,7 @@ class Server(HttpServer, Facts):
         model = model.rpartition("/")[2]
         general = known(model)
         if self.vertex or not self.is_official:
-            general = attrs.evolve(general, price=None, long_price=None)
+            general = attrs.evolve(general, price=None)
         return known(model, self.models).over(self).over(general).over(OTHER if self.is_official else ELSEWHERE)
 
     def key(self) -> Key:
@@ -158,18 +158,14 @@ def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
 
     Without a server of the name `vertex`, that name means Vertex AI with the settings of the plugin's own table.
     """
-    servers = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
+    servers = read_servers(
+        PLUGIN,
+        Server,
+        Facts,
+        settings,
+        example='"http://127.0.0.1:8080", or vertex = true',
+        needs_address=lambda server: not server.vertex,
+    )
     is_vertex = spec.startswith(f"{VERTEX}:") and VERTEX not in servers
-    table = {**settings, "vertex": True} if is_vertex else settings
-    read = read_table(Settings, Facts, table, f"plugins.{PLUGIN}")
-    name, model = split_spec(spec, (*servers, VERTEX) if is_vertex else servers)
-    check_model(PLUGIN, spec, name, model)
-    return model, name, servers.get(name, read)
-
-
-def _read_server(name: str, table: Mapping[str, Any]) -> Server:
-    where = place_of_server(PLUGIN, name)
-    server = read_table(Server, Facts, table, where)
-    if "base_url" not in table and not server.vertex:
-        raise no_address_error(where, '"http://127.0.0.1:8080", or vertex = true')
-    return server
+    read = read_table(Settings, Facts, {**settings, "vertex": True} if is_vertex else settings, f"plugins.{PLUGIN}")
+    return choose_server(PLUGIN, spec, read, {**servers, VERTEX: read} if is_vertex else servers)

@@ -181,11 +181,12 @@ async def test_a_pool_of_two_survives_a_crowd() -> None:
 
 
 async def test_the_cost_of_long_prompts() -> None:
-    """A model with another price for long prompts counts the whole prompt at that price."""
+    """A run counts the whole of a long prompt at the model's price for long prompts."""
     async with open_wire_server(reply(make_value({"text": "A"}, promptTokenCount=300_000))) as server:
-        prices = Server(base_url=server.url, api_key=KEY, price=Price(1, 1), long_price=Price(2, 2))
-        model = GoogleModel("m", prices)
-        assert (await model.respond(HI)).usage.cost == pytest.approx(0.6)
+        price = Price(1, 1, long_from=200_000, long=Price(2, 2))
+        model = GoogleModel("m", Server(base_url=server.url, api_key=KEY, price=price))
+        async with Runtime() as runtime:
+            assert (await runtime.run(Agent(model), "?")).usage.cost == pytest.approx(0.6)
         await model.aclose()
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from agno_rt_google import GoogleModel, Server
-from agno_rt_google.facts import known
+from agno_rt_google.facts import AS_OF, PRICES, known
 from agno_rt_google.profile import choose
 from agno_rt_google.suggest import suggest
 
 from agno_rt import Runtime
 from agno_rt.errors import ConfigError, UsageError
+from agno_rt.messages import Usage
 from agno_rt.models import Price
 
 
@@ -139,10 +140,12 @@ def test_vertex_is_ready_with_project_and_credentials(monkeypatch: pytest.Monkey
 
 def test_facts() -> None:
     """The longest known name counts, settings override it, and prices count for the Gemini API only."""
-    assert known("gemini-2.5-flash-lite-001").price == Price(0.1, 0.4, 0.01, None, "2026-11-30")
+    assert known("gemini-2.5-flash-lite-001").price == Price(0.1, 0.4, 0.01, None, AS_OF, PRICES)
     assert known("gemini-9").signed_calls
     assert known("gemini-3.8-flash").thinks == ("low", "medium", "high")
-    assert GoogleModel("gemini-2.5-pro").profile.price == Price(1.25, 10, 0.125, None, "2026-11-30")
+    price = GoogleModel("gemini-2.5-pro").profile.price
+    assert price is not None
+    assert (price.of(Usage(200_000)), price.of(Usage(300_000))) == (0.25, 0.75)
     assert find("vertex:gemini-2.5-pro").profile.price is None
     mine = find("gemini-2.5-pro", models={"gemini-2.5-*": {"price": {"input": 3, "output": 4}, "max_tokens": 7}})
     assert mine.profile.price == Price(3, 4)

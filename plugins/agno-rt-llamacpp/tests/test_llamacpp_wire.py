@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 import pytest
+from agno_rt_llamacpp.fitting import fitting_tools
 from agno_rt_llamacpp.profile import Sampling
 from agno_rt_llamacpp.schema import bounded, call_or_text, call_schema
-from agno_rt_llamacpp.wire import Answer, Defaults, Form, Question, question
+from agno_rt_llamacpp.wire import Answer, Defaults, Form, Question, question, read_chance
 
 from agno_rt import Message, ModelRequest, ModelSettings, ToolCall, media, tool
 from agno_rt.errors import ModelError
@@ -393,3 +394,78 @@ def _with_definition(definition: dict[str, Any]) -> Any:
         "$defs": {"P": definition},
     }
     return attrs.evolve(search, parameters=parameters)
+
+
+class TestCallsInWords:
+    """Calls that a model with tools in its chat template wrote as text."""
+
+    @pytest.mark.parametrize(
+        "texts",
+        [
+            ('{"na', 'me": "search", "arguments": {"query": "port"}}'),
+            ("```", 'json\n{"name": "search", "parameters": {"query": "port"}}', "\n```"),
+            ("<tool", '_call>{"name": "search", "arguments": {"query": "port"}}</tool_call>'),
+            ('[{"name": "search", "arguments": "{\\"query\\": \\"port\\"}"}]',),
+        ],
+    )
+    def test_a_call_is_read(self, texts: tuple[str, ...]) -> None:
+        """Nothing of the call is shown as text."""
+        deltas, response = answer("text", *texts)
+        assert [(call.name, json.loads(call.arguments)) for call in response.tool_calls] == [
+            ("search", {"query": "port"})
+        ]
+        assert (response.content, response.finish_reason) == ("", "tool_calls")
+        assert [type(delta) for delta in deltas] == [ToolCallDelta]
+
+    @pytest.mark.parametrize("texts", [("{", "1}"), ("```py", "\nx\n```"), ("He", "llo"), ('{"name": "other"}',)])
+    def test_other_text_stays_text(self, texts: tuple[str, ...]) -> None:
+        """The pieces add up to the answer, and text that cannot be a call is shown at once."""
+        deltas, response = answer("text", *texts)
+        assert response.content == "".join(texts) == "".join(delta.text for delta in deltas)
+        assert not response.tool_calls
+        if texts[0] == "He":
+            assert deltas[0] == TextDelta("He")
+
+
+class TestFittingTools:
+    """Words of a question choose the tools that a small model may call."""
+
+    @pytest.mark.parametrize(
+        ("asked", "names"),
+        [
+            ("Please ADD 2 and 3.", ["add"]),
+            ("Search for the port.", ["search"]),
+            ("What do our documents say?", ["search"]),
+            ("Searching numbers and documents", ["search"]),
+            ("Hello!", []),
+            ("", []),
+        ],
+    )
+    def test_the_words_choose(self, asked: str, names: list[str]) -> None:
+        """The tool with most words counts; a word of its name counts twice."""
+        assert [each.name for each in fitting_tools([search, add], [Message("user", asked)])] == names
+
+    def test_a_result_is_not_a_question(self) -> None:
+        """After the result of a tool the model answers."""
+        assert fitting_tools([search], CONVERSATION) == []
+
+    def test_the_model_is_asked_for_its_first_token(self) -> None:
+        """The probe has one token and no grammar, and the forced call has the fitting tool alone."""
+        defaults = Defaults(100, Sampling(call_chance=-9.0))
+        asked = ask(ModelRequest((Message("user", "Add 2 and 3."),), (search, add)), defaults)
+        assert asked.probe is not None
+        assert asked.call_body is not None
+        assert (asked.probe["max_tokens"], "grammar" in asked.probe, "grammar" in asked.body) == (1, False, True)
+        schema = asked.call_body["response_format"]["json_schema"]["schema"]
+        assert schema["properties"]["name"] == {"const": "add"}
+        assert ask(ModelRequest((Message("user", "Add 2 and 3."),), (search, add))).probe is None
+        assert ask(ModelRequest((Message("user", "Hello!"),), (search, add)), defaults).probe is None
+
+    def test_the_chance_of_a_call(self) -> None:
+        """The likeliest token that begins a call counts; without one there is no chance."""
+        tokens = [{"token": "The", "logprob": -1.0}, {"token": ' {"', "logprob": -5.0}, {"token": "{", "logprob": -4.0}]
+        choices = [{"index": 0, "delta": {}, "logprobs": {"content": [{"top_logprobs": tokens}]}}]
+        assert read_chance([{"choices": choices}, {"choices": []}]) == -4.0
+        assert read_chance([]) == float("-inf")
+        with pytest.raises(ModelError):
+            read_chance([{"error": {"message": "no"}}])

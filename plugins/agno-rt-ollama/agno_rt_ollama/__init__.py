@@ -13,15 +13,30 @@ from agno_rt.hookspecs import Register
 
 if TYPE_CHECKING:
     from agno_rt_ollama.client import OllamaModel as OllamaModel
+    from agno_rt_ollama.embeddings import OllamaEmbedder as OllamaEmbedder
     from agno_rt_ollama.profile import Server as Server
 
-__all__ = ["OllamaModel", "Server", "agno_rt_register_commands", "agno_rt_register_models"]
+__all__ = [
+    "OllamaEmbedder",
+    "OllamaModel",
+    "Server",
+    "agno_rt_register_commands",
+    "agno_rt_register_embedders",
+    "agno_rt_register_models",
+]
 
 
 @hookimpl
 def agno_rt_register_models(register: Register) -> None:
     """Offer every model name: `ollama:MODEL`, and `ollama:SERVER:MODEL` for a server named in the settings."""
     register("*", _make_model, "A model of an Ollama server.", examples=_list_examples)
+
+
+@hookimpl
+def agno_rt_register_embedders(register: Register) -> None:
+    """Offer every embedding model: `ollama:MODEL`, and `ollama:SERVER:MODEL` for a server named in the settings."""
+    text = "An embedding model of an Ollama server."
+    register("*", _make_embedder, text, examples=lambda _: ["nomic-embed-text", "all-minilm"])
 
 
 @hookimpl
@@ -47,6 +62,14 @@ def _make_model(spec: str, settings: Mapping[str, Any]) -> OllamaModel:
     return OllamaModel(model, server, server_name=server_name)
 
 
+def _make_embedder(spec: str, settings: Mapping[str, Any]) -> OllamaEmbedder:
+    from agno_rt_ollama.embeddings import OllamaEmbedder
+    from agno_rt_ollama.profile import choose
+
+    model, server_name, server = choose(spec, settings)
+    return OllamaEmbedder(model, server, server_name=server_name)
+
+
 def _load_command() -> Any:
     from agno_rt_ollama.commands import ollama
 
@@ -58,6 +81,10 @@ def __getattr__(name: str) -> Any:
         from agno_rt_ollama.client import OllamaModel
 
         return OllamaModel
+    if name == "OllamaEmbedder":
+        from agno_rt_ollama.embeddings import OllamaEmbedder
+
+        return OllamaEmbedder
     if name == "Server":
         from agno_rt_ollama.profile import Server
 

@@ -13,7 +13,7 @@ import msgspec
 
 from agno_rt.errors import ModelError
 from agno_rt.http_client.client import HttpClient
-from agno_rt.http_client.server import Key
+from agno_rt.http_client.model import build_headers
 from agno_rt.wire.json_lines import JsonLines
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.refusals import Peer, reported
@@ -24,7 +24,6 @@ __all__ = [
     "Library",
     "ListedModel",
     "Progress",
-    "build_headers",
     "is_listening",
     "list_quickly",
     "read_tags",
@@ -47,14 +46,6 @@ class ListedModel:
     size: int = 0
     parameters: str = ""
     quantization: str = ""
-
-
-def build_headers(server: Server, key: Key, accept: str = "application/json") -> dict[str, str]:
-    """Return the headers of a request."""
-    headers = {"accept": accept, "content-type": "application/json"}
-    if key.text:
-        headers["authorization"] = f"Bearer {key.text}"
-    return headers | {name.lower(): value for name, value in server.headers.items()}
 
 
 def read_tags(body: bytes) -> list[ListedModel]:
@@ -131,7 +122,7 @@ class Library:
     async def list(self) -> list[ListedModel]:
         """Return the models, sorted by name. Raises `ModelError`, and `ConfigError` for a missing key."""
         key = self._server.key()
-        headers = build_headers(self._server, key)
+        headers = build_headers(self._server, key.bearer(), stream=False)
         async with self._client.get(self._server.url("api/tags"), headers, self._peer) as answer:
             await answer.check()
             return read_tags(await answer.read_all())
@@ -143,7 +134,7 @@ class Library:
         `ModelError`, and `ConfigError` for a missing key.
         """
         key = self._server.key()
-        headers = build_headers(self._server, key, "application/x-ndjson")
+        headers = build_headers(self._server, key.bearer(), stream=True, stream_type="application/x-ndjson")
         body = msgspec.json.encode({"model": model, "stream": True})
         done = False
         async with self._client.post(self._server.url("api/pull"), body, headers, self._peer) as answer:

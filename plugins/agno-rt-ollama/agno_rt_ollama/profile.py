@@ -14,16 +14,10 @@ from urllib.parse import urlsplit
 import attrs
 
 from agno_rt.errors import UsageError
+from agno_rt.http_client.facts import ModelFacts
 from agno_rt.http_client.server import HttpServer, Key, without_query
-from agno_rt.http_client.tables import (
-    check_model,
-    find_by_name,
-    no_address_error,
-    place_of_server,
-    read_table,
-    split_spec,
-)
-from agno_rt.models import ModelProfile, OutputMode, Price
+from agno_rt.http_client.tables import choose_server, find_by_name, read_servers, read_table
+from agno_rt.models import FREE, ModelProfile
 from agno_rt.wire.chat_completions import ThinkTags
 
 __all__ = ["HOST_ENV", "KEY_ENV", "PLUGIN", "Facts", "Server", "Settings", "choose", "find_address", "read_all"]
@@ -38,8 +32,6 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 _CLOUD = ("-cloud", ":cloud")
 """Endings of the tags of models that run at ollama.com, also behind a server on this machine."""
-
-_FREE = Price(0.0, 0.0)
 
 Think = bool | Literal["low", "medium", "high", "max"]
 
@@ -66,17 +58,15 @@ def _find_default() -> str:
 
 
 @attrs.frozen(kw_only=True)
-class Facts:
+class Facts(ModelFacts):
     """Known facts about a model, and the choices for its requests; `None` leaves a fact to a more general source.
+    Beside those of `ModelFacts`:
 
     num_ctx     tokens of prompt and answer together; the server drops what is beyond from the start of a conversation
     keep_alive  the time that the model stays loaded: `"5m"`, seconds, 0 to unload at once, -1 to keep
     think       true or false, or a level for models with levels; the model's default if not given
     options     options of the server for the model, such as `{top_k = 20}`
     think_tags  reasoning in `<think>` tags within the text: `off`, `start` or `opened`
-    media       accepted media types: `("image/*",)`, or nothing for text only
-    output      the way to ask for an output type: `schema`, `tool` or `prompt`
-    price       US dollars for a million tokens
     """
 
     num_ctx: int | None = None
@@ -84,28 +74,23 @@ class Facts:
     think: Think | None = None
     options: Mapping[str, Any] | None = None
     think_tags: ThinkTags | None = None
-    media: tuple[str, ...] | None = None
-    output: OutputMode | None = None
-    price: Price | None = None
 
     def __attrs_post_init__(self) -> None:
         if self.num_ctx is not None and self.num_ctx < 1:
             raise UsageError(f"num_ctx is {self.num_ctx}", hint="Give a whole number of at least 1.")
 
-    def over(self, others: Facts) -> Facts:
+    def over(self, others: Any) -> Facts:
         """Return these facts, with gaps filled from `others`; options are joined."""
-        named = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
-        filled = attrs.evolve(Facts(**{name: getattr(others, name) for name in _NAMES}), **named)
+        filled = super().over(others)
         if self.options and others.options:
             return attrs.evolve(filled, options={**others.options, **self.options})
         return filled
 
-    def profile(self) -> ModelProfile:
-        """Return the facts that a run needs."""
-        return ModelProfile(self.output or "schema", self.media, self.price)
+    def model_profile(self) -> ModelProfile:
+        """Return the facts that a run needs. The server drops what is beyond `num_ctx`, so no request is longer."""
+        return attrs.evolve(super().model_profile(), context=self.num_ctx or self.context)
 
 
-_NAMES = tuple(field.name for field in attrs.fields(Facts))
 _GENERAL = Facts(media=("image/*",), think_tags="start")
 
 
@@ -142,7 +127,7 @@ class Server(HttpServer, Facts):
         """
         general = _GENERAL
         if not (self.is_cloud or model.endswith(_CLOUD)):
-            general = attrs.evolve(general, price=_FREE)
+            general = attrs.evolve(general, price=FREE)
         return (find_by_name(self.models, model) or Facts()).over(self).over(general)
 
     def key(self) -> Key:
@@ -160,21 +145,10 @@ class Settings(Server):
 def choose(spec: str, settings: Mapping[str, Any]) -> tuple[str, str, Server]:
     """Return the model, the server's name (or "") and the server of a spec. Raises `UsageError`."""
     servers = read_all(settings)
-    name, model = split_spec(spec, servers)
-    check_model(PLUGIN, spec, name, model, "llama3.2")
-    return model, name, servers[name]
+    return choose_server(PLUGIN, spec, servers[""], servers, example="llama3.2")
 
 
 def read_all(settings: Mapping[str, Any]) -> dict[str, Server]:
     """Return the servers of the settings by name; the usual server has the name "". Raises `ConfigError`."""
     read = read_table(Settings, Facts, settings, f"plugins.{PLUGIN}")
-    named = {name: _read_server(name, table) for name, table in settings.get("servers", {}).items()}
-    return {"": read, **named}
-
-
-def _read_server(name: str, table: Mapping[str, Any]) -> Server:
-    where = place_of_server(PLUGIN, name)
-    server = read_table(Server, Facts, table, where)
-    if "base_url" not in table:
-        raise no_address_error(where, '"http://192.168.1.7:11434"')
-    return server
+    return {"": read, **read_servers(PLUGIN, Server, Facts, settings, example='"http://192.168.1.7:11434"')}

@@ -15,12 +15,10 @@ import attrs
 import pytest
 import trio
 from agno_rt_ollama import OllamaModel, Server, _list_examples
-from agno_rt_ollama.client import make_peer
-from agno_rt_ollama.library import Library, ListedModel, list_quickly
+from agno_rt_ollama.library import ListedModel, list_quickly
 
 from agno_rt import Message, ModelRequest
 from agno_rt.errors import ModelError
-from agno_rt.http_client.client import HttpClient
 from agno_rt.testing.wire.server import WireReply, WireServer, open_wire_server
 
 ASKED = ModelRequest((Message("user", "Hi."),))
@@ -152,10 +150,8 @@ class TestReadiness:
 
 async def with_library(server: WireServer, work: Any) -> Any:
     """Run the work with the models of the server."""
-    asked = Server(base_url=server.url)
-    model = OllamaModel("m", asked)
-    async with aclosing(HttpClient(asked, "ollama", "test")) as client:
-        return await work(Library(asked, client, make_peer(model, asked.key())))
+    async with aclosing(OllamaModel("m", base_url=server.url)) as model:
+        return await work(model.open_library())
 
 
 class TestPull:

@@ -11,7 +11,7 @@ from agno_rt_ollama import OllamaModel, Server
 from agno_rt_ollama.profile import choose, find_address
 
 from agno_rt.errors import ConfigError, UsageError
-from agno_rt.models import Price
+from agno_rt.models import FREE
 
 
 class TestAddress:
@@ -107,7 +107,7 @@ class TestFacts:
     def test_an_own_server_is_free(self) -> None:
         """Only models that run at ollama.com have an unknown price."""
         own = Server(base_url="http://127.0.0.1:1")
-        assert own.facts("m").price == Price(0.0, 0.0)
+        assert own.facts("m").price == FREE
         assert own.facts("gpt-oss:120b-cloud").price is None
         assert Server(base_url="https://ollama.com").facts("m").price is None
 

@@ -1,7 +1,7 @@
 """Facts about models: accepted media, the way to ask for an output type, and the format of reasoning.
 
-The table knows the families of OpenAI's own models; the settings describe the models of other servers. No prices: they
-change without notice, and a budget with an old price is worse than no budget.
+The tables know OpenAI's own models: their families here, and their prices in prices.py. The settings describe models
+of other servers, whose prices are unknown: they change without notice, and differ from server to server.
 """
 
 from __future__ import annotations
@@ -11,11 +11,22 @@ from typing import Literal
 
 import attrs
 
+from agno_rt.http_client.facts import ModelFacts
 from agno_rt.http_client.tables import find_by_name
-from agno_rt.models import ModelProfile, OutputMode, Price
 from agno_rt.wire.chat_completions import ThinkTags
+from agno_rt_openai.prices import find_sold
 
-__all__ = ["OFFICIAL", "OTHER", "Api", "Facts", "MaxTokensField", "SystemPlace", "ToolChoice", "known"]
+__all__ = [
+    "OFFICIAL",
+    "OTHER",
+    "Api",
+    "Facts",
+    "MaxTokensField",
+    "SystemPlace",
+    "ToolChoice",
+    "known",
+    "known_official",
+]
 
 
 SystemPlace = Literal["first", "anywhere"]
@@ -25,12 +36,9 @@ ToolChoice = Literal["name", "required"]
 
 
 @attrs.frozen(kw_only=True)
-class Facts:
-    """Known facts about a model; `None` leaves a fact to a more general source.
+class Facts(ModelFacts):
+    """Known facts about a model; `None` leaves a fact to a more general source. Beside those of `ModelFacts`:
 
-    media            accepted media types, as in `("image/*", "application/pdf")`; `None` lets the server refuse
-    output           the way to ask for an output type: `schema`, `tool` or `prompt`
-    price            US dollars for a million tokens: `input`, `output` and, optionally, `cached_input`
     think_tags       reasoning in `<think>` tags within the text: `off`, `start` (the text may begin with a tag) or
                      `opened` (the chat template opens the tag)
     reasoning_field  the field for the reasoning of earlier turns in a request; empty for none
@@ -40,11 +48,9 @@ class Facts:
     api              the API to ask: `chat` for chat completions, `responses` for the responses API
     store            let the responses API store answers, and send only new messages; else it forgets each answer
     encrypted_reasoning  ask the responses API for encrypted reasoning, which only models that reason have
+    cache_marks      mark the ends of the parts of a request that later requests repeat, for the prompt cache
     """
 
-    media: tuple[str, ...] | None = None
-    output: OutputMode | None = None
-    price: Price | None = None
     think_tags: ThinkTags | None = None
     reasoning_field: str | None = None
     system: SystemPlace | None = None
@@ -53,18 +59,8 @@ class Facts:
     api: Api | None = None
     store: bool | None = None
     encrypted_reasoning: bool | None = None
+    cache_marks: bool | None = None
 
-    def over(self, others: Facts) -> Facts:
-        """Return these facts, with gaps filled from `others`."""
-        named = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
-        return attrs.evolve(Facts(**{name: getattr(others, name) for name in _NAMES}), **named)
-
-    def profile(self) -> ModelProfile:
-        """Return the facts that a run needs."""
-        return ModelProfile(self.output or "schema", self.media, self.price)
-
-
-_NAMES = tuple(field.name for field in attrs.fields(Facts))
 
 OFFICIAL = Facts(
     output="schema",
@@ -90,6 +86,8 @@ after the first message."""
 
 _IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif")
 _THINKS = Facts(media=(*_IMAGES, "application/pdf"))
+# OpenAI's API reference, `prompt_cache_options`: GPT-5.6 and later models. Others refuse the marks.
+_MARKS = attrs.evolve(_THINKS, cache_marks=True)
 _SEES = attrs.evolve(_THINKS, encrypted_reasoning=False)
 _HEARS = Facts(media=("audio/wav", "audio/mpeg"), encrypted_reasoning=False)
 _TEXT = Facts(media=(), output="tool", encrypted_reasoning=False)
@@ -104,6 +102,8 @@ _FAMILIES: Mapping[str, Facts] = {
     "gpt-4o-audio*": _HEARS,
     "gpt-4o-mini-audio*": _HEARS,
     "gpt-5*": _THINKS,
+    "gpt-5.6*": _MARKS,
+    "gpt-6*": _MARKS,
     "gpt-audio*": _HEARS,
     "o1": _THINKS,
     "o1-2*": _THINKS,
@@ -120,3 +120,14 @@ _FAMILIES: Mapping[str, Facts] = {
 def known(model: str, families: Mapping[str, Facts] = _FAMILIES) -> Facts:
     """Look up the model: by its full name, else by the longest matching prefix that is written with a `*`."""
     return find_by_name(families, model) or Facts()
+
+
+def known_official(model: str) -> Facts:
+    """Return the facts of one of OpenAI's models, with the price and the sizes, if known.
+
+    A fine-tuned model has the facts of its base without the price, which is higher.
+    """
+    facts, sold = known(model.removeprefix("ft:")), find_sold(model)
+    if sold is None:
+        return facts
+    return attrs.evolve(facts, price=sold.price, context=sold.context, max_output=sold.max_output)

@@ -13,7 +13,7 @@ import attrs
 
 from agno_rt.http_client.server import HttpServer, Key, without_query
 from agno_rt.http_client.tables import check_model, no_address_error, place_of_server, read_table, split_spec
-from agno_rt_openai.facts import OFFICIAL, OTHER, Facts, known
+from agno_rt_openai.facts import OFFICIAL, OTHER, Facts, known, known_official
 from agno_rt_openai.keys import KeyFormat
 from agno_rt_openai.providers import PROVIDERS
 
@@ -37,12 +37,15 @@ class Server(HttpServer, Facts):
             for other servers
         key_header: the header with the key; in `authorization` the key follows the word Bearer
         key_format: `plain`, or `zhipu` for a key that signs a token for each quarter of an hour
+        cache_key: send `prompt_cache_key`, a name for an agent's instructions and tools, by which the service finds its
+            cache. Default: for OpenAI's own servers
         models: `Facts` about single models, by name or by a prefix with a `*` at the end
     """
 
     base_url: str = attrs.field(default=OFFICIAL_URL, repr=lambda url: repr(without_query(url)))
     key_header: str = "authorization"
     key_format: KeyFormat = "plain"
+    cache_key: bool | None = None
     models: Mapping[str, Any] = attrs.field(factory=dict)
 
     @property
@@ -54,7 +57,7 @@ class Server(HttpServer, Facts):
     def facts(self, model: str) -> Facts:
         """Return the facts of a model: first from `models`, then from the server's settings, then general facts."""
         said = known(model, self.models).over(self)
-        return said.over(known(model.removeprefix("ft:")).over(OFFICIAL) if self.is_official else OTHER)
+        return said.over(known_official(model).over(OFFICIAL) if self.is_official else OTHER)
 
     def key(self) -> Key:
         """Return the key to send, read from the environment now. Raises `ConfigError` for a missing or unusable key."""

@@ -21,6 +21,7 @@ from agno_rt.models import ModelRequest, ModelResponse
 from agno_rt.wire import chat_completions, responses
 from agno_rt.wire.lenient_json import write_json
 from agno_rt.wire.native import native_for, seal_native
+from agno_rt_openai.cache import make_cache_key, mark_prefixes
 from agno_rt_openai.wire import Dialect, make_portable
 
 __all__ = ["Plan", "ResponsesFormat", "plan_request"]
@@ -103,6 +104,10 @@ def plan_request(
         asked, model, keep=lambda message: _keep_items(message, service), system_first=dialect.system_first, known=known
     )
     body.setdefault("store", dialect.store)
+    if dialect.cache_key:
+        body.setdefault("prompt_cache_key", make_cache_key(request))
+    if dialect.cache_marks and not dialect.store:
+        _mark_input(body, request)
     if last:
         body.setdefault("previous_response_id", last)
     if dialect.encrypted_reasoning:
@@ -115,6 +120,18 @@ def plan_request(
             body.setdefault("stream_options", {"include_obfuscation": False})
     format_ = ResponsesFormat(dialect.think_tags, chat_completions.tool_names(request), service, before)
     return Plan(write_json(body, model), format_, bool(last))
+
+
+def _mark_input(body: dict[str, Any], request: ModelRequest) -> None:
+    """Mark the ends of the parts of the input that later requests repeat, unless the caller gave the input."""
+    extra = request.settings.extra
+    if "input" in extra:
+        return
+    items = body["input"]
+    if "instructions" in body and "instructions" not in extra:
+        # Only items of the input can have marks.
+        items = [{"role": "system", "content": body.pop("instructions")}, *items]
+    body["input"] = mark_prefixes(body, items, "input_text")
 
 
 def _check_settings(request: ModelRequest, dialect: Dialect) -> None:

@@ -16,6 +16,7 @@ from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
 from agno_rt.wire import chat_completions
 from agno_rt.wire.lenient_json import read_json, write_json
+from agno_rt_openai.cache import make_cache_key, mark_prefixes
 
 __all__ = ["ChatFormat", "Dialect", "make_portable", "request_bytes"]
 
@@ -26,12 +27,15 @@ class Dialect:
 
     `official` is OpenAI's own service, and `names_tools` a server that calls the tool whose name was chosen, and
     accepts any text as the arguments of earlier calls. `agno_rt.wire.chat_completions` explains `think_tags`,
-    `reasoning_field` and `system_first`. `store` and `encrypted_reasoning` are for the responses format.
+    `reasoning_field` and `system_first`. `cache_key` sends a name for the beginning of requests, `cache_marks` the ends
+    of the parts that later requests repeat. `store` and `encrypted_reasoning` are for the responses format.
     """
 
     official: bool = False
     names_tools: bool = False
     max_tokens_field: str = "max_tokens"
+    cache_key: bool = False
+    cache_marks: bool = False
     store: bool = False
     encrypted_reasoning: bool = False
     think_tags: chat_completions.ThinkTags = "off"
@@ -51,6 +55,10 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
     if "max_tokens" in body and "max_tokens" not in request.settings.extra:
         # OpenAI's reasoning models refuse the old name; most other servers know only the old name.
         body.setdefault(dialect.max_tokens_field, body.pop("max_tokens"))
+    if dialect.cache_key:
+        body.setdefault("prompt_cache_key", make_cache_key(request))
+    if dialect.cache_marks and "messages" not in request.settings.extra:
+        body["messages"] = mark_prefixes(body, body["messages"], "text")
     body.pop("stream", None)
     if stream:
         body["stream"] = True

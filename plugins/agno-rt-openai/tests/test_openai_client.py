@@ -13,12 +13,14 @@ import attrs
 import pytest
 import trio
 from agno_rt_openai import OpenAIModel, Server
+from agno_rt_openai.facts import Api
 from agno_rt_openai.profile import choose
 
-from agno_rt import Agent, Message, ModelRequest, Runtime, ToolCall, media, tool
+from agno_rt import Agent, Message, ModelRequest, ModelSettings, Runtime, ToolCall, media, tool
 from agno_rt.errors import ConfigError, ModelError, Overloaded, UsageError
 from agno_rt.events import Delta, ReasoningDelta, RunEnded, TextDelta, ToolEnded, ToolStarted
 from agno_rt.models import ModelProfile, Price
+from agno_rt.testing import WireReply, open_wire_server
 
 KEY = "sk-0123456789abcdef"
 ASKED = ModelRequest((Message("user", "Hi."),))
@@ -693,7 +695,7 @@ class TestSettings:
         profile = OpenAIModel(model).profile
         assert profile.media is not None
         assert (takes in profile.media) if takes else profile.media == ()
-        assert (profile.output, profile.price) == (output, None)
+        assert profile.output == output
 
     def test_of_others_nothing_is_known(self) -> None:
         """For a new model, and for any model of another server, the provider decides."""
@@ -809,3 +811,32 @@ class TestThroughTheRuntime:
                 await runtime.run(Agent("openai:m"), "Hi.")
         assert (caught.value.status, caught.value.retry_after) == (503, 3.0)
         assert caught.value.result.status == "failed"
+
+
+class TestCacheKey:
+    """`prompt_cache_key`: one for all requests of an agent."""
+
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    async def test_the_key_names_the_beginning(self, api: Api) -> None:
+        """Requests with the same instructions and tools share a key; settings and `extra` come first."""
+
+        async def ask(*messages: Message, cache_key: bool | None = True, **extra: Any) -> str | None:
+            async with open_wire_server(WireReply((b"{}",), 500)) as server:
+                model = OpenAIModel("m", Server(base_url=f"{server.url}/v1", api=api, cache_key=cache_key))
+                request = ModelRequest(messages, settings=ModelSettings(extra=extra))
+                with pytest.raises(ModelError):
+                    await model.respond(request)
+                await model.aclose()
+                key = server.requests[0].json().get("prompt_cache_key")
+                assert key is None or isinstance(key, str)
+                return key
+
+        brief, long, hello = Message("system", "Be brief."), Message("system", "Be long."), Message("user", "Hello")
+        first = await ask(brief, hello)
+        assert first is not None
+        assert first == await ask(brief, Message("user", "Other words"))
+        assert first != await ask(long, hello)
+        assert len(first) <= 64
+        assert "brief" not in first
+        assert await ask(brief, hello, prompt_cache_key="mine") == "mine"
+        assert await ask(brief, hello, cache_key=None) is None

@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 
 from agno_rt import hookimpl
-from agno_rt.config import read_settings
 from agno_rt.hookspecs import Observer
 
 __all__ = ["Settings", "agno_rt_observe"]
@@ -35,6 +34,7 @@ def agno_rt_observe(runtime: Any) -> Observer:
     """Trace the runtime's runs."""
     from opentelemetry import trace
 
+    from agno_rt.config import read_settings
     from agno_rt_otel.spans import Spans
 
     settings = read_settings(Settings, runtime.settings.get("otel", {}), "[plugins.otel]")

@@ -18,7 +18,9 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_
 from agno_rt import Usage
 from agno_rt.events import (
     ApprovalAsked,
+    ApprovalReviewed,
     CacheMissed,
+    ContextCompacted,
     Event,
     GuardTripped,
     ModelEnded,
@@ -79,9 +81,11 @@ class Spans:
             ToolStarted: self._tool_started,
             ToolEnded: self._tool_ended,
             CacheMissed: self._cache_missed,
+            ContextCompacted: self._context_compacted,
             TurnRestarted: self._turn_restarted,
             GuardTripped: self._guard_tripped,
             ApprovalAsked: self._approval_asked,
+            ApprovalReviewed: self._approval_reviewed,
         }
 
     @property
@@ -211,6 +215,10 @@ class Spans:
         counts = {"before": event.before, "cached": event.cached, names.TURN: event.turn}
         self._add_event(event.run_id, "agno_rt.cache_missed", counts)
 
+    def _context_compacted(self, event: ContextCompacted) -> None:
+        counts = {"before": event.before, "after": event.after, "messages": event.messages, names.TURN: event.turn}
+        self._add_event(event.run_id, "agno_rt.context_compacted", counts)
+
     def _turn_restarted(self, event: TurnRestarted) -> None:
         self._add_event(event.run_id, "agno_rt.turn_restarted", {"reason": event.reason})
 
@@ -221,6 +229,15 @@ class Spans:
     def _approval_asked(self, event: ApprovalAsked) -> None:
         asked = {"approval": event.approval, "kind": event.kind, names.TOOL_NAME: _clean_text(event.call.name)}
         self._add_event(event.run_id, "agno_rt.approval_asked", asked | {names.CALL_ID: _clean_text(event.call.id)})
+
+    def _approval_reviewed(self, event: ApprovalReviewed) -> None:
+        reviewed: dict[str, str | int] = {
+            "approved": event.approved,
+            "by": event.by,
+            names.TOOL_NAME: _clean_text(event.call.name),
+        }
+        more = {names.CALL_ID: _clean_text(event.call.id)} | ({"grant": event.grant} if event.grant else {})
+        self._add_event(event.run_id, "agno_rt.approval_reviewed", reviewed | more)
 
     def _add_event(self, run_id: str, name: str, attributes: Mapping[str, str | int]) -> None:
         run = self._runs.get(run_id)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from prometheus_client import make_asgi_app
+from prometheus_client import generate_latest, make_asgi_app
 
 from agno_rt import Runtime
+from agno_rt_prometheus.merge import fold_ended, merge
 from agno_rt_prometheus.metrics import known
 
 __all__ = ["Page"]
@@ -36,7 +37,13 @@ class Page:
         """Answer a request. The page of an unobserved runtime is missing, because a page of zeros would mislead."""
         metrics = known(self._runtime)
         if metrics is not None:
-            await make_asgi_app(metrics.registry)(scope, receive, send)
+            # A server of several workers lets one ask the others: a scrape is about all of them.
+            siblings = scope.get("state", {}).get("siblings")
+            others = None if siblings is None else await siblings.collect(scope, "/metrics", fold_ended)
+            registry = metrics.registry
+            if others:
+                registry = merge([generate_latest(registry), *others])
+            await make_asgi_app(registry)(scope, receive, send)
             return
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 404, "headers": headers})

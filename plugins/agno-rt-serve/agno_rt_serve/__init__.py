@@ -1,8 +1,9 @@
-"""The plugin `serve`: registers the command `agno-rt serve`. The command's own modules are imported when it runs."""
+"""The plugin `serve`: the command `agno-rt serve`, and a check of its port. Its modules are imported when used."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from agno_rt import hookimpl
 from agno_rt.hookspecs import Register
@@ -10,13 +11,23 @@ from agno_rt.hookspecs import Register
 if TYPE_CHECKING:
     import click
 
-__all__ = ["agno_rt_register_commands"]
+    from agno_rt.readiness import Finding
+
+__all__ = ["agno_rt_examine", "agno_rt_register_commands"]
 
 
 @hookimpl
 def agno_rt_register_commands(register: Register) -> None:
     """Offer `agno-rt serve`."""
     register("serve", _load_command, help="Serve agents over HTTP, with a page to chat with them.")
+
+
+@hookimpl
+def agno_rt_examine(settings: Mapping[str, Any]) -> Iterable[Finding]:
+    """Tell whether the server could listen on its port."""
+    from agno_rt_serve.examine import check_port
+
+    return check_port(settings)
 
 
 def _load_command() -> click.Command:

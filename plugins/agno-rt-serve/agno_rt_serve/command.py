@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import attrs
@@ -27,30 +29,63 @@ from agno_rt.run_store import FlowStore
 from agno_rt_serve import log
 from agno_rt_serve.app import App
 from agno_rt_serve.guard import is_loopback
-from agno_rt_serve.http.listening import Address, bind
-from agno_rt_serve.http.protocol import Request
+from agno_rt_serve.http.host import Access
+from agno_rt_serve.http.hypercorn import HypercornServer, check_hypercorn
+from agno_rt_serve.http.listening import Address, bind, bind_unix, name_of, remove_unix
+from agno_rt_serve.http.proxies import Proxies
 from agno_rt_serve.http.server import Server
 from agno_rt_serve.keys import VARIABLE, check_key, check_private, read_key_file, take_key
 from agno_rt_serve.process.line_writer import whole_lines
+from agno_rt_serve.process.siblings import Siblings
 from agno_rt_serve.process.signals import stop_requests
 from agno_rt_serve.process.tuning import collect_as_memory_grows, raise_file_limit, tune_collector
-from agno_rt_serve.process.worker import Worker
+from agno_rt_serve.process.worker import LINGER, Worker
 from agno_rt_serve.process.workers import Supervisor
-from agno_rt_serve.settings import Settings
+from agno_rt_serve.settings import Settings, keys_place
 
 __all__ = ["serve"]
 
 
-@click.command()
+class _Serve(click.Command):
+    """The command, with the commands about keys under the word `keys` in the place of a source."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Return the context of this command, or of `keys`."""
+        if args[:1] != ["keys"]:
+            return super().make_context(info_name, args, parent, **extra)
+        from agno_rt_serve.keys_command import keys  # for this command alone
+
+        return keys.make_context(f"{info_name} keys", args[1:], parent, **extra)
+
+
+@click.command(cls=_Serve, epilog="`agno-rt serve keys --help` is about API keys for clients.")
 @click.argument("source", metavar="[FILE | agno-rt.toml]", required=False)
 @click.option("--host", help="Address to listen on. [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; 0 takes a free one. [7777]")
+@click.option(
+    "--server", type=click.Choice(["own", "hypercorn"]), help="The HTTP server: hypercorn has TLS and HTTP/2."
+)
+@click.option("--tls-cert", metavar="FILE", help="Certificate for TLS, with its chain; for --server hypercorn.")
+@click.option("--tls-key", metavar="FILE", help="Key of the certificate.")
+@click.option("--unix", metavar="PATH", help="Listen on a Unix socket instead.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that serve on the port. [1]")
+@click.option("--reload", is_flag=True, default=None, help="Start anew when a file of the project changes.")
 @click.option("--grace", type=click.FloatRange(0), help="Seconds for running requests to end in. [10]")
-@click.option("--access-log", is_flag=True, default=None, help="Log a line for each request.")
+@click.option("--access-log/--no-access-log", default=None, help="Log a line for each request.")
+@click.option("--log-format", type=click.Choice(["console", "json"]), help="Log for people, or an object a line.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A proxy, or a network of proxies, whose word about the client counts; `unix` for a Unix socket.",
+)
 @click.option("--profile", is_flag=True, default=None, help="Offer profiles of the server, only to this machine.")
 @click.option("--benchmarks", metavar="DIR", help="Serve the published dashboard of benchmarks in DIR at /benchmarks.")
 @click.option("--key-file", metavar="FILE", help="File with the key for clients; a missing file gets a new key.")
+@click.option("--keys-file", metavar="FILE", help="File of `agno-rt serve keys`. [serve-keys.json, if it is there]")
 @click.option(
     "--no-auth",
     is_flag=True,
@@ -89,8 +124,12 @@ def _load_and_serve(source: str | None, worker: int | None, options: dict[str, A
         trio.run(_serve_project, project, Worker(worker))
         return 0
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    settings = _add_key(attrs.evolve(settings, **given), project, by_option="key_file" in given)
-    if settings.workers == 1:
+    settings = _find_keys(attrs.evolve(settings, **given), project)
+    settings = _add_key(settings, project, by_option="key_file" in given)
+    # Wrong settings are told before any worker starts.
+    Proxies(settings.trusted_proxies, settings.proxy_headers)
+    check_hypercorn(settings)
+    if settings.workers == 1 and not settings.reload:
         trio.run(_serve_project, project, settings)
     else:
         return trio.run(_serve_with_workers, source, project, _check_workers(settings))
@@ -104,17 +143,23 @@ async def _serve_project(project: Project, place: Settings | Worker) -> None:
     async with project.runtime() as runtime, _offer_inspection(project, runtime, settings):
         if worker is None or worker.number == 1:
             await _check_agents(project, runtime)
-        log.load()
+        if settings.warm:
+            await _warm_models(project, runtime)
+        log.load(settings.log_format)
+        app = App(project, runtime, settings, "" if worker is None else worker.folder)
         if settings.wakes and isinstance(runtime.memory, FlowStore):
-            runtime.wake_runs()
-        app = App(project, runtime, settings)
+            runtime.wake_runs(on_end=app.tell_woken)
         access_log = _log_request if settings.access_log else None
-        server = Server(app, settings, cancel_runs=app.cancel_runs, access_log=access_log)
+        make_server = Server if settings.server == "own" else HypercornServer
+        siblings = None if worker is None or not worker.folder else Siblings(worker.folder, worker.number)
+        state = {} if siblings is None else {"siblings": siblings}
+        server = make_server(app, settings, cancel_runs=app.cancel_runs, access_log=access_log, state=state)
         failure: AgnoError | None = None
+        listeners = worker.listeners if worker is not None else _listen_on_unix(settings)
         async with trio.open_nursery() as nursery:
             await nursery.start(_obey_signals, server, worker)
             if worker is not None:
-                nursery.start_soon(worker.outlive_parent, server.stop)
+                nursery.start_soon(worker.heed_parent, server.stop, partial(server.stop, linger=LINGER))
             raise_file_limit(settings.max_connections)
             # Last before serving, when everything is loaded: the collector ignores the objects that exist now.
             tune_collector()
@@ -122,28 +167,66 @@ async def _serve_project(project: Project, place: Settings | Worker) -> None:
             try:
                 await server.serve(
                     announce=partial(_announce_address, project, settings) if worker is None else worker.ready,
-                    listeners=() if worker is None else worker.listeners,
+                    listeners=listeners,
+                    inner=() if siblings is None else (siblings.listener,),
+                    closed=(lambda: None) if worker is None else worker.closed,
                 )
             except AgnoError as exc:
                 failure = exc  # raised after the nursery, which would wrap the error in a group
             nursery.cancel_scope.cancel()
+        if worker is None and settings.unix:
+            remove_unix(settings.unix)
         if failure is not None:
             raise failure
 
 
 async def _serve_with_workers(source: str | None, project: Project, settings: Settings) -> int:
     """Serve in several processes, supervised by this one. Return the exit code."""
-    if project.config.runtime.memory == "memory:":
+    if project.config.runtime.memory == "memory:" and settings.workers > 1:
         click.echo(
             "warning: with several workers, memory: keeps a session in one worker, and the others do not know it; "
             'if clients use sessions, set memory = "sqlite:///agents.db" in [runtime]',
             err=True,
         )
     with ExitStack() as listening:
-        listeners = [listening.enter_context(sock) for sock in bind(settings.host, settings.port)]
-        addresses: list[Address] = [sock.getsockname()[:2] for sock in listeners]
-        supervisor = Supervisor(source, settings, listeners)
-        return await supervisor.run(lambda: _announce_address(project, settings, addresses))
+        made = _listen_on_unix(settings) or bind(settings.host, settings.port)
+        listeners = [listening.enter_context(sock) for sock in made]
+        addresses: list[Address] = [name_of(sock) for sock in listeners]
+        folder = listening.enter_context(TemporaryDirectory(prefix="agno-rt-", ignore_cleanup_errors=True))
+        watched = _find_folder(project) if settings.reload else None
+        supervisor = Supervisor(source, settings, listeners, folder, watched)
+        try:
+            return await supervisor.run(lambda: _announce_address(project, settings, addresses))
+        finally:
+            if settings.unix:
+                remove_unix(settings.unix)
+
+
+def _find_folder(project: Project) -> Path:
+    """Return the folder of the project's files."""
+    if project.config.path is not None:
+        return project.config.path.absolute().parent
+    file = Path(project.source)
+    return file.absolute().parent if file.is_file() else Path.cwd()
+
+
+def _listen_on_unix(settings: Settings) -> list[socket.socket]:
+    """Listen on the Unix socket of the settings, if there is one. Raises `UsageError` if that fails."""
+    if not settings.unix:
+        return []
+    try:
+        mode = int(settings.unix_mode, 8)
+    except ValueError as exc:
+        hint = 'Give the permissions in octal: "660", or "600".'
+        raise UsageError(f"[plugins.serve]: unix_mode is {settings.unix_mode!r}", hint=hint) from exc
+    return [bind_unix(settings.unix, mode)]
+
+
+def _find_keys(settings: Settings, project: Project) -> Settings:
+    """Return the settings with the path of the file of keys: of the setting, or of a file that is there."""
+    place = keys_place(settings, Path() if project.config.path is None else project.config.path.parent)
+    found = str(place.absolute()) if settings.keys_file or place.exists() else ""
+    return attrs.evolve(settings, keys_file=found)
 
 
 def _add_key(settings: Settings, project: Project, *, by_option: bool) -> Settings:
@@ -160,10 +243,11 @@ def _add_key(settings: Settings, project: Project, *, by_option: bool) -> Settin
     else:
         key = key or check_key(settings.key, "the setting key")
         settings = attrs.evolve(settings, key=key, key_file="")
-    if not (settings.key or settings.no_auth or is_loopback(settings.host)):
+    if not (settings.asks_for_keys or settings.no_auth or is_loopback(settings.host)):
         raise UsageError(
             f"anybody who reaches {settings.host or 'this machine'} could run these agents: there is no key",
-            hint=f"Set {VARIABLE}, or use --key-file FILE, which makes a key. To serve without a key: --no-auth.",
+            hint=f"Make one with `agno-rt serve keys add NAME`, set {VARIABLE}, or use --key-file FILE, which makes "
+            "one for all clients. To serve without a key: --no-auth.",
         )
     return settings
 
@@ -201,7 +285,9 @@ async def _offer_inspection(project: Project, runtime: Runtime, settings: Settin
             inspector.close()
 
 
-async def _obey_signals(server: Server, worker: Worker | None, *, task_status: trio.TaskStatus[None]) -> None:
+async def _obey_signals(
+    server: Server | HypercornServer, worker: Worker | None, *, task_status: trio.TaskStatus[None]
+) -> None:
     with stop_requests() as requests:
         task_status.started()
         async for asked in requests:
@@ -233,31 +319,61 @@ async def _check_agents(project: Project, runtime: Runtime) -> None:
             show_warning(str(finding), finding.hint)
 
 
+async def _warm_models(project: Project, runtime: Runtime) -> None:
+    """Warm the agents' models. A model that cannot be reached is a warning: its server may start later."""
+    for runnable in project.runnables.values():
+        try:
+            await runtime.warm(runnable)
+        except AgnoError as exc:
+            show_warning(exc.message, exc.hint)
+
+
 def _announce_address(project: Project, settings: Settings, addresses: list[Address]) -> None:
     port = addresses[0][1]
     # 0.0.0.0 and :: are not addresses to connect to: show a loopback address instead.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(settings.host, settings.host)
-    url = f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
+    url = f"http{'s' if settings.tls_cert else ''}://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}"
+    program, base = "curl", url
+    if settings.unix:
+        url, program, base = (
+            f"unix:{settings.unix}",
+            f"curl --unix-socket {shlex.quote(settings.unix)}",
+            "http://localhost",
+        )
     names = list(project.runnables)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     by = f" with {settings.workers} workers" if settings.workers > 1 else ""
     click.echo(f"Serving {shown} at {url}{by} (Ctrl-C stops)")
-    if not (settings.key or is_loopback(settings.host)):
+    if not (settings.asks_for_keys or is_loopback(settings.host)):
         click.echo("warning: anybody who reaches this address can run these agents: there is no key", err=True)
     data, key = '{"input": "Hello"}', _format_key_header(settings)
-    click.echo(f"Try: curl {url}/agents/{names[0]}/runs {key}-H 'Content-Type: application/json' -d '{data}'")
+    click.echo(f"Try: {program} {base}/agents/{names[0]}/runs {key}-H 'Content-Type: application/json' -d '{data}'")
     if settings.profile:
-        click.echo(f"Profile: curl {key}'{url}/debug/profile?seconds=5' -o profile.svg")
+        click.echo(f"Profile: {program} {key}'{base}/debug/profile?seconds=5' -o profile.svg")
 
 
 def _format_key_header(settings: Settings) -> str:
     """Return the header that makes curl send the key, without showing the key itself."""
-    if not settings.key:
+    if not settings.asks_for_keys:
         return ""
+    if not settings.key:
+        return '-H "Authorization: Bearer KEY" '
     key = f"$(cat {shlex.quote(settings.key_file)})" if settings.key_file else f"${VARIABLE}"
     return f'-H "Authorization: Bearer {key}" '
 
 
-def _log_request(request: Request, status: int, seconds: float) -> None:
-    ms = round(seconds * 1000, 2)
-    log.write("info", "request", method=request.method, path=request.path, status=status, ms=ms, request=request.id)
+def _log_request(access: Access) -> None:
+    request = access.request
+    query = {"query": log.redact_query(request.query)} if request.query else {}
+    log.write(
+        "info",
+        "request",
+        method=request.method,
+        path=request.path,
+        **query,
+        status=access.status,
+        ms=round(access.seconds * 1000, 2),
+        bytes=access.sent,
+        client=access.client,
+        request=request.id,
+    )

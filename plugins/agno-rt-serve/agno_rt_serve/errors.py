@@ -7,6 +7,7 @@ addresses and other details of the server. The client is told the kind of error,
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 
 import msgspec
 
@@ -28,7 +29,7 @@ from agno_rt.errors import (
 )
 from agno_rt.run_store import RunConflict
 
-__all__ = ["BrokenAgent", "HttpError", "describe", "error_body", "is_inner", "run_of"]
+__all__ = ["BrokenAgent", "HttpError", "Problem", "describe", "error_body", "is_inner", "name_end", "run_of"]
 
 _TOLD = (UsageError, LimitExceeded, Blocked, RunCancelled, SessionBusy)
 _INNER = (ConfigError, ToolDefinitionError)
@@ -51,6 +52,28 @@ class HttpError(Exception):
         self.hint = hint
         self.headers = headers
         self.run_id = ""
+
+
+class ErrorDetail(msgspec.Struct):
+    """An error for programs (`code`) and people: what happened, and what to do next. `run_id` is the failed run."""
+
+    code: str
+    message: str
+    hint: str
+    run_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Problem(msgspec.Struct):
+    """The body of an error: problem details of RFC 9457, with the rest in the extension member `error`.
+
+    The type is always `about:blank`, which says that the title is the status in words.
+    """
+
+    status: int
+    title: str
+    detail: str
+    error: ErrorDetail
+    type: str = "about:blank"
 
 
 class BrokenAgent(AgnoError):
@@ -78,10 +101,13 @@ _LIMITS: tuple[tuple[type[LimitExceeded], str], ...] = (
 """The message for a limit, written for users of a page, who cannot raise limits; the hint is for developers."""
 
 
+_TITLES: dict[int, str] = {each.value: each.phrase for each in HTTPStatus}
+
+
 def error_body(error: HttpError) -> bytes:
     """Return the JSON of an error, for every route outside /v1."""
-    told = {"code": error.code, "message": error.message, "hint": error.hint}
-    return msgspec.json.encode({"error": told | ({"run_id": error.run_id} if error.run_id else {})})
+    told = ErrorDetail(error.code, error.message, error.hint, error.run_id or msgspec.UNSET)
+    return msgspec.json.encode(Problem(error.status, _TITLES.get(error.status, ""), error.message, told))
 
 
 def is_inner(error: AgnoError) -> bool:
@@ -114,6 +140,19 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
     described = HttpError(status, error.code, message, hint, _retry_after(error))
     described.run_id = run
     return described
+
+
+def name_end(code: str, error: str) -> str:
+    """Return the message for the end of a run of which only the code and the text are known, as from a log of events.
+
+    An inner error has only its kind.
+    """
+    if any(code == kind.code for kind in _TOLD if kind is not LimitExceeded):
+        return error
+    for kind, text in (*_LIMITS, *_KINDS):
+        if code == kind.code:
+            return text
+    return _name_model_kind(None) if code == ModelError.code else "the run failed in the server"
 
 
 def _name_kind(error: AgnoError) -> str:

@@ -21,7 +21,9 @@ _ELSEWHERE = frozenset({b"cross-site", b"same-site"})
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a server that listens on the host."""
+    """Return True if only this machine reaches the host; a Unix socket's begins with `unix:`."""
+    if host.startswith("unix:"):
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

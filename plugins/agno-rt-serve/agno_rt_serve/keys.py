@@ -1,6 +1,6 @@
-"""The key for clients: reading the key, and checking requests for it. Knows no route.
+"""The key for all clients, and the cookies of browsers with a key. Knows no route.
 
-All clients share the key. The environment or a file has the key, never the command line: every user of the machine can
+The environment or a file has the key, never the command line: every user of the machine can
 read that.
 """
 
@@ -18,9 +18,22 @@ from pathlib import Path
 
 from agno_rt.errors import UsageError
 from agno_rt_serve.errors import HttpError
-from agno_rt_serve.http.asgi import Scope
 
-__all__ = ["VARIABLE", "Key", "check_key", "check_private", "read_key_file", "take_key", "wrong_key"]
+__all__ = [
+    "COOKIE",
+    "VARIABLE",
+    "Cookies",
+    "Key",
+    "check_key",
+    "check_private",
+    "missing_key",
+    "read_key_file",
+    "take_key",
+    "wrong_key",
+]
+
+COOKIE = b"agno_rt_"
+"""The beginning of the cookies' names."""
 
 VARIABLE = "AGNO_RT_SERVE_KEY"
 """The environment variable that may hold the key."""
@@ -32,79 +45,81 @@ _SIGNED_IN = 86_400
 _CHALLENGE = b'Bearer realm="agno-rt"'
 
 
-class Key:
-    """The key of a server. A client shows the key as a bearer token, a browser shows a cookie.
+class Cookies:
+    """The cookies of browsers with a key.
 
-    The cookie has the time when it expires, and a signature of the time by the key. The key cannot be read from it, and
-    other servers refuse it. Workers of one server accept each other's cookies, and a new key makes old cookies void.
+    A cookie has an end, and a signature of the end by the key or the key's hash. The key cannot be read from a cookie,
+    and other servers refuse the cookie. Workers of a server accept each other's cookies. A new key makes old cookies
+    void.
     """
 
-    def __init__(self, text: str) -> None:
-        self._text = text.encode()
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
         # Browsers send cookies to every port of a host: servers with other keys must not share a name.
-        self._cookie = b"agno_rt_" + self._sign(b"name")[:8]
+        self.name = COOKIE + self._sign(b"name")[:8]
 
-    def is_right(self, given: bytes) -> bool:
-        """Return whether `given` is the key. Every wrong key takes the same time."""
-        return hmac.compare_digest(given, self._text)
+    def make(self, *, secure: bool, until: float | None = None) -> bytes:
+        """Return the header Set-Cookie, for a day or until the key expires."""
+        now = time.time()
+        seconds = _SIGNED_IN if until is None else max(0, min(_SIGNED_IN, int(until - now)))
+        end = b"%d" % (now + seconds)
+        return self._set_cookie(end + b"." + self._sign(end), seconds, secure=secure)
 
-    def check(self, scope: Scope) -> None:
-        """Raise `HttpError` 401 for a request without the key."""
-        authorization = cookies = b""
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"cookie":
-                cookies += value + b";"
-        if authorization:
-            scheme, _, given = authorization.partition(b" ")
-            if scheme.lower() != b"bearer" or not self.is_right(given.strip()):
-                raise wrong_key()
-        elif not any(self._is_current(cookie.strip()) for cookie in cookies.split(b";")):
-            hint = "Send the header Authorization: Bearer KEY, or sign in at the page /."
-            hint = f"{hint} The key is in the server's {VARIABLE} or key file."
-            raise _key_error("key_missing", "this server requires a key", hint)
+    @staticmethod
+    def remove(name: bytes) -> bytes:
+        """Return the header Set-Cookie to take a cookie back."""
+        return b"%b=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict" % name
 
-    def cookie(self, *, secure: bool) -> bytes:
-        """Return the header Set-Cookie for a browser that showed the key."""
-        until = b"%d" % (time.time() + _SIGNED_IN)
-        return self._set_cookie(until + b"." + self._sign(until), _SIGNED_IN, secure=secure)
-
-    def no_cookie(self) -> bytes:
-        """Return the header Set-Cookie that signs a browser out."""
-        return self._set_cookie(b"", 0, secure=False)
-
-    def _set_cookie(self, value: bytes, seconds: int, *, secure: bool) -> bytes:
-        where = b"Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%b" % (seconds, b"; Secure" if secure else b"")
-        return b"%b=%b; %b" % (self._cookie, value, where)
-
-    def _is_current(self, cookie: bytes) -> bool:
-        name, _, value = cookie.partition(b"=")
+    def is_current(self, name: bytes, value: bytes) -> bool:
+        """Return True if the cookie was made here, and has not expired."""
         until, _, signature = value.partition(b".")
-        if name != self._cookie or not hmac.compare_digest(signature, self._sign(until)):
+        if name != self.name or not hmac.compare_digest(signature, self._sign(until)):
             return False
         # The signature was right, so the server itself wrote `until`, as a number.
         return time.time() < int(until)
 
+    def _set_cookie(self, value: bytes, seconds: int, *, secure: bool) -> bytes:
+        where = b"Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%b" % (seconds, b"; Secure" if secure else b"")
+        return b"%b=%b; %b" % (self.name, value, where)
+
     def _sign(self, text: bytes) -> bytes:
-        return hmac.new(self._text, b"agno-rt-serve " + text, hashlib.sha256).hexdigest().encode()
+        return hmac.new(self._secret, b"agno-rt-serve " + text, hashlib.sha256).hexdigest().encode()
+
+
+class Key:
+    """The server's key for all clients. A client shows the key as a bearer token, a browser shows a cookie."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.encode()
+        self.cookies = Cookies(self._text)
+
+    def is_right(self, given: bytes) -> bool:
+        """Return True if `given` is the key. Every wrong key takes the same time."""
+        return hmac.compare_digest(given, self._text)
+
+
+def missing_key() -> HttpError:
+    """Return the error for a request without a key."""
+    hint = "Send the header Authorization: Bearer KEY, or sign in at the page /."
+    hint = f"{hint} `agno-rt serve keys add` makes a key; one for all is in the server's {VARIABLE} or key file."
+    return _key_error("key_missing", "this server requires a key", hint)
 
 
 def wrong_key() -> HttpError:
-    """Return the error for a key that is not this server's."""
+    """Return the error for a wrong key."""
     return _key_error("key_wrong", "the key is not this server's", "Did it change, or lose a character on the way?")
 
 
 def take_key(environ: MutableMapping[str, str]) -> str:
-    """Take the key out of the environment, so that no child process inherits it; empty for none."""
+    """Take the key out of the environment, so that no child process inherits the key; empty without a key."""
     text = environ.pop(VARIABLE, "")
     return check_key(text, f"the environment variable {VARIABLE}") if text else ""
 
 
 def read_key_file(path: Path) -> tuple[str, bool]:
-    """Return the key in the file, and whether it is new: a missing file is written with a new key.
+    """Return the key in the file, and True for a new key: a missing file is written with a new key.
 
-    Raises `UsageError` for a file that others can read, and for a file without a key.
+    Raises `UsageError` for a file open to other users, and for a file without a key.
     """
     try:
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

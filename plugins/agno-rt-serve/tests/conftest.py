@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 import trio
 from agno_rt_serve.app import App
 from agno_rt_serve.http.asgi import ASGIApp
+from agno_rt_serve.http.host import Access
 from agno_rt_serve.http.server import Server
 from agno_rt_serve.settings import Settings
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PATIENCE = 30.0
+LONGEST = 180.0
+"""Seconds for a server that a test started as a process."""
+PLAIN = Config()
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
     "--no-sandbox",
@@ -40,6 +46,13 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_hang_up() -> None:
+    """Let servers heed SIGHUP under `nohup` too: new processes go on to ignore an ignored signal, not a handled one."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 @pytest.fixture(scope="module")
@@ -61,24 +74,30 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start `agno-rt serve` on a free port, as a process that does not outlive the test.
 
     `launch(code, "--grace", "0", key="...", settings="...")`: the code of the agents.py, options, the key for the
-    environment, lines for `[plugins.serve]`, and the `memory` of the runtime.
+    environment, lines for `[plugins.serve]`, the `memory` of the runtime, and `more` lines for it.
     """
     started: list[subprocess.Popen[str]] = []
+    watchdogs: list[threading.Timer] = []
 
     def begin(
-        code: str, *arguments: str, key: str = "", settings: str = "", memory: str = "memory:"
+        code: str, *arguments: str, key: str = "", settings: str = "", memory: str = "memory:", more: str = ""
     ) -> subprocess.Popen[str]:
         (tmp_path / "agents.py").write_text(code)
-        runtime = f'[runtime]\nload = ["agents.py"]\nmemory = "{memory}"\n'
+        runtime = f'[runtime]\nload = ["agents.py"]\nmemory = "{memory}"\n{more}\n'
         (tmp_path / "agno-rt.toml").write_text(f"{runtime}[plugins.serve]\n{settings}\n")
         environ = {name: value for name, value in os.environ.items() if name != "AGNO_RT_SERVE_KEY"}
         environ |= {"AGNO_RT_SERVE_KEY": key} if key else {}
         command = [sys.executable, "-m", "agno_rt.cli", "serve", "--port", "0", *arguments]
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, env=environ))
+        # A test may wait for a line that does not come.
+        watchdogs.append(threading.Timer(LONGEST, started[-1].kill))
+        watchdogs[-1].start()
         return started[-1]
 
     yield begin
+    for watchdog in watchdogs:
+        watchdog.cancel()
     for process in started:
         if process.poll() is None:
             process.kill()
@@ -143,6 +162,11 @@ class Wire:
         else:
             body = await self.rest()
         return Answer(status, headers, body)
+
+    def take(self) -> bytes:
+        """Return the bytes that came already, behind the last answer."""
+        data, self._rest = self._rest, b""
+        return data
 
     async def rest(self) -> bytes:
         """Return everything until the server closes. A reset counts as the end."""
@@ -215,11 +239,22 @@ Serve = Callable[..., Awaitable[Served]]
 
 @pytest.fixture
 async def serve(nursery: trio.Nursery) -> AsyncIterator[Serve]:
-    """Serve an ASGI application, `await serve(app, head_timeout=0.2)`, until the test is over."""
+    """Serve an ASGI application, `await serve(app, head_timeout=0.2)`, until the test is over.
+
+    `accesses` is a list that gets each access, as for the log.
+    """
     servers: list[Server] = []
 
-    async def start(app: ASGIApp, *, cancel_runs: Callable[[], None] = lambda: None, **settings: Any) -> Served:
-        server = Server(app, Settings(**{"port": 0, "grace": 1.0} | settings), cancel_runs=cancel_runs)
+    async def start(
+        app: ASGIApp,
+        *,
+        cancel_runs: Callable[[], None] = lambda: None,
+        accesses: list[Access] | None = None,
+        **settings: Any,
+    ) -> Served:
+        log = None if accesses is None else accesses.append
+        made = Settings(**{"port": 0, "grace": 1.0} | settings)
+        server = Server(app, made, cancel_runs=cancel_runs, access_log=log)
         ready = trio.Event()
         nursery.start_soon(lambda: server.serve(announce=lambda addresses: ready.set()))
         with trio.fail_after(PATIENCE):
@@ -278,14 +313,15 @@ async def make_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
             routes: Mapping[str, Any] | None = None,
             tools: Mapping[str, Any] | None = None,
             memory: str | MemoryBackend = "memory:",
+            config: Config = PLAIN,
             **settings: Any,
         ) -> App:
             # Of the installed plugins only the kernel's memory: a test must not depend on other plugins' routes.
             own = ("memory", "sqlite")
             points: list[Any] = [point for point in entry_points(group="agno_rt") if point.name in own]
             points.append(EntryPoint("test", Offers(routes or {}, tools or {})))
-            runtime = Runtime(plugins=PluginHost(points), limits=limits, memory=memory)
-            project = Project("agents.py", {agent.name: agent for agent in agents}, Config())
+            runtime = Runtime(plugins=PluginHost(points), limits=limits, memory=memory, settings=config.settings)
+            project = Project("agents.py", {agent.name: agent for agent in agents}, config)
             opened = trio.Event()
 
             async def keep_open() -> None:
@@ -301,7 +337,7 @@ async def make_app() -> AsyncIterator[Callable[..., Awaitable[App]]]:
         stop.set()
 
 
-_OF_APP = ("limits", "memory", "routes", "suggestions", "tools")
+_OF_APP = ("config", "limits", "memory", "routes", "suggestions", "tools")
 
 
 @pytest.fixture

@@ -18,8 +18,10 @@ from agno_rt_serve.http.asgi import Receive, Scope, Send
 from agno_rt import (
     Agent,
     Flow,
+    Knowledge,
     Limits,
     Media,
+    MemoryPolicy,
     Message,
     ModelRequest,
     ModelResponse,
@@ -36,9 +38,13 @@ from agno_rt.context import RunContext
 from agno_rt.errors import ModelError
 from agno_rt.events import TextDelta, TurnRestarted
 from agno_rt.hooks import Verdict
+from agno_rt.knowledge import Chunk, Document
+from agno_rt.knowledge.documents import number_chunks
+from agno_rt.library import KnowledgeContext
 from agno_rt.models import Emit, ModelProfile
 from agno_rt.teams import Sequence as InSequence
 from agno_rt.testing import ScriptedModel
+from tests.knowledge.dictionary_store import DictionaryStore
 
 USAGE = {
     "input_tokens": 0,
@@ -93,6 +99,23 @@ def events(text: str) -> list[tuple[str, int, dict[str, Any]]]:
         fields = dict(line.split(": ", 1) for line in block.split("\n"))
         found.append((fields["event"], int(fields["id"]), json.loads(fields["data"])))
     return found
+
+
+async def test_a_run_has_citations(serve_agents: Any) -> None:
+    """The answer of a run that searched knowledge has the passages, and whether it names them; no other run has."""
+    store = DictionaryStore()
+    kb = Knowledge(store, embedder=None)
+    fox = Document("fox.md", "A fox eats mice.", title="The fox")
+    await store.put(fox, number_chunks(fox, [Chunk(fox.text)]))
+    steps: list[ToolCall | str] = [ToolCall("1", "search_knowledge", '{"query": "mice"}'), "Mice [1].", "Hello."]
+    agent = Agent(ScriptedModel(steps), "a", memory=MemoryPolicy(context=[KnowledgeContext(kb)]))
+    async with client(await serve_agents(agent)) as http:
+        cited = (await http.post("/agents/a/runs", json={"input": "What do foxes eat?"})).json()
+        other = (await http.post("/agents/a/runs", json={"input": "Hi"})).json()
+
+    fields = {"number": 1, "source": "fox.md", "place": "", "title": "The fox", "used": True}
+    assert cited["citations"] == [fields]
+    assert "citations" not in other
 
 
 class TestReading:

@@ -110,7 +110,7 @@ class TestSettings:
             *(("logprobs", value) for value in (True, 1)),
             *(("top_logprobs", value) for value in (1, 21, -1)),
             ("logit_bias", {"50256": -100}),
-            *(("response_format", {"type": kind}) for kind in ("json_object", "json_schema", "xml")),
+            *(("response_format", {"type": kind}) for kind in ("json_schema", "xml")),
             ("modalities", ["text", "audio"]),
             ("audio", {"voice": "alloy", "format": "wav"}),
             ("functions", [{"name": "f"}]),

@@ -179,14 +179,31 @@ class TestServing:
         assert process.stop() == (0, "")
 
     def test_access_log(self, start: Start) -> None:
-        """With `--access-log` each request is logged."""
-        process = start("--access-log")
-        with urllib.request.urlopen(f"{process.url}/health", timeout=PATIENCE) as answer:
-            assert answer.status == 200
-        logged = process.line()
+        """With `--access-log` each request is logged, here as an object a line, without keys in its query."""
+        process = start("--access-log", "--log-format", "json", settings='trusted_proxies = ["127.0.0.1"]')
+        query = (
+            "limit=3&api_key=abc&q=sk-verysecret&r=eyJhbGciOi.x&s=550e8400-e29b-41d4-a716-446655440000&t=a1" + "b" * 40
+        )
+        headers = {"X-Forwarded-For": "192.0.2.7", "X-Request-ID": "r-1", "Authorization": "Bearer no"}
+        request = urllib.request.Request(f"{process.url}/health?{query}", headers=headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            assert (answer.status, answer.headers["x-request-id"]) == (200, "r-1")
+        logged = json.loads(process.line())
 
-        assert "/health" in logged
-        assert "200" in logged
+        assert logged.pop("timestamp")
+        assert logged.pop("ms") >= 0
+        assert logged.pop("bytes") > 100
+        kept = "limit=3&api_key=...&q=...&r=...&s=550e8400-e29b-41d4-a716-446655440000&t=..."
+        assert logged == {
+            "event": "request",
+            "level": "info",
+            "method": "GET",
+            "path": "/health",
+            "query": kept,
+            "status": 200,
+            "client": "192.0.2.7",
+            "request": "r-1",
+        }
         assert process.stop()[0] == 0
 
     def test_settings_and_options(self, start: Start) -> None:

@@ -15,7 +15,8 @@ import httptools
 import pytest
 import trio
 from agno_rt_serve.http.asgi import Receive, Scope, Send
-from agno_rt_serve.http.connection import Connection, Exchange
+from agno_rt_serve.http.connection import Connection
+from agno_rt_serve.http.exchange import Exchange
 from agno_rt_serve.http.protocol import Request, RequestParser
 
 GET = b"GET /quick HTTP/1.1\r\nHost: a\r\n\r\n"

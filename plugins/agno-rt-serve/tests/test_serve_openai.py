@@ -332,7 +332,11 @@ class InOnePiece:
         ({"messages": [{"role": "user", "content": 5}]}, "messages[].content", "content"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0]", "'robot'"),
         ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]}, "messages[0]", "'tool'"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls[0]", "function"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]},
+            "messages[0].tool_calls[0].function",
+            "function",
+        ),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x.png"}}]}]},
             "messages[0].content[0]",
@@ -367,7 +371,19 @@ class InOnePiece:
         ),
         ({"n": 2}, "n", "n is 2"),
         ({"functions": [{"name": "f"}]}, "functions", "functions"),
-        ({"response_format": {"type": "json_object"}}, "response_format", "json_object"),
+        ({"response_format": {"type": "grammar"}}, "response_format", "grammar"),
+        ({"response_format": {"type": "json_schema"}}, "response_format", "no schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "array"}}}},
+            "response_format",
+            "object",
+        ),
+        ({"stream_options": {"include_usage": True}}, "stream_options", "stream is not"),
+        (
+            {"stream": True, "stream_options": {"include_obfuscation": True}},
+            "stream_options.include_obfuscation",
+            "is not",
+        ),
         ({"modalities": ["text", "audio"]}, "modalities", "text"),
         ({"model": None}, "model", "str"),
     ],

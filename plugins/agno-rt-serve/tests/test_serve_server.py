@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from agno_rt_serve.http.asgi import ASGIApp, Receive, Scope, Send
+from agno_rt_serve.http.asgi import ASGIApp, Receive, Scope, Send, stopping
 from agno_rt_serve.http.server import Server
 from agno_rt_serve.settings import Settings
 
@@ -158,6 +158,28 @@ class TestHttp:
         async with await (await serve(app)).dial() as wire:
             await wire.send(GET + GET)
             assert [(await wire.answer()).body for _ in range(2)] == [b"onetwo", b"onetwo"]
+
+    @pytest.mark.parametrize(
+        ("te", "sent"), [(b"TE: trailers\r\n", True), (b"TE: gzip, Trailers;q=1\r\n", True), (b"", False)]
+    )
+    async def test_sends_trailers(self, serve: Any, te: bytes, sent: bool) -> None:
+        """Trailers follow the body for a client that asks for them; for others the body ends without, and they stay."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            assert "http.response.trailers" in scope["extensions"]
+            await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+            await send({"type": "http.response.body", "body": b"abc"})
+            await send({"type": "http.response.trailers", "headers": [(b"X-Sum", b"1")], "more_trailers": True})
+            await send({"type": "http.response.trailers", "headers": [(b"x-end", b"2")]})
+
+        async with await (await serve(without_lifespan(app))).dial() as wire:
+            await wire.send(GET.replace(b"\r\n\r\n", b"\r\n" + te + b"\r\n"))
+            await wire.send(b"GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            first, second = (await wire.rest()).split(b"HTTP/1.1 200 OK")[1:]
+
+        end = b"3\r\nabc\r\n0\r\nx-sum: 1\r\nx-end: 2\r\n\r\n" if sent else b"3\r\nabc\r\n0\r\n\r\n"
+        assert first.endswith(b"\r\n\r\n" + end)
+        assert second.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
 
     async def test_sends_large_answers_to_slow_readers(self, serve: Any) -> None:
         """Data that does not fit into the socket waits for the client, and arrives whole."""
@@ -495,6 +517,41 @@ class TestStopping:
             app.release.set()
             answer = await busy.answer()
             assert (answer.body, answer.headers["connection"]) == (b"released", "close")
+
+    async def test_hands_over_without_a_loss(self, serve: Any) -> None:
+        """While it lingers, a kept connection may bring one more request, which is answered as the last."""
+        app = Quiet()
+        served = await serve(app, grace=30)
+        async with await served.dial() as kept, await served.dial() as busy, await served.dial() as silent:
+            await busy.send(GET)
+            await ended(app.started)
+            served.server.stop(linger=0.5)
+            app.release.set()
+            # Its answer began to be made before the end, but is sent after it: it tells the client to go.
+            assert (await busy.answer()).headers["connection"] == "close"
+            await kept.send(GET)
+            answer = await kept.answer()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await silent.rest() == b""
+
+    async def test_a_load_balancer_has_time_to_turn_away(self, serve: Any) -> None:
+        """For `drain_delay` the server accepts, and applications can tell that it is stopping."""
+        told: list[bool] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            event = stopping(scope)
+            if scope["type"] == "http" and event is not None:
+                told.append(event.is_set())
+                await send({"type": "http.response.start", "status": 200})
+                await send({"type": "http.response.body"})
+
+        served = await serve(app, drain_delay=0.5)
+        for _ in range(2):
+            async with await served.dial() as wire:
+                await wire.send(GET)
+                assert (await wire.answer()).status == 200
+            served.server.stop()
+        assert told == [False, True]
 
     async def test_grace_is_bounded(self, serve: Any) -> None:
         """Requests that outlast the grace period are cancelled, after the application was told."""

@@ -10,7 +10,8 @@ import httpx2
 import pytest
 
 from agno_rt import Agent, Message, ModelRequest, ModelResponse
-from agno_rt.cli.transfer import read_sessions
+from agno_rt.cli.transfer.lines import LineReader
+from agno_rt.cli.transfer.sessions import SessionLine
 from agno_rt.models import Emit
 
 
@@ -144,8 +145,9 @@ async def test_exports(serve_agents: Any, memory: str, tmp_path: Path) -> None:
         exported = await http.get("/sessions/s/export", params={"user": "ann"})
     (tmp_path / "s.jsonl").write_bytes(exported.content)
     with (tmp_path / "s.jsonl").open("rb") as file:
-        [(_, kept)] = read_sessions(file, "s.jsonl")
+        [(_, kept)] = LineReader("session", SessionLine).read(file)
 
+    assert isinstance(kept, SessionLine)
     assert exported.headers["content-type"] == "application/x-ndjson"
     assert "s.jsonl" in exported.headers["content-disposition"]
     assert exported.content.endswith(b"\n")
@@ -195,6 +197,32 @@ async def test_methods_that_are_none(serve_agents: Any) -> None:
     assert refused.status_code == 405
     assert {each.strip() for each in refused.headers["allow"].split(",")} == {"GET", "HEAD", "PATCH", "DELETE"}
     assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_options(serve_agents: Any) -> None:
+    """OPTIONS tells the methods of a path, and of `*` that the server lives; an unknown path stays unknown."""
+    served = await serve_agents(ECHO)
+    async with client(served) as http:
+        answers = [await http.options(path) for path in ("/sessions/s", "/agents/echo/runs", "/health", "/nothing")]
+    async with await served.dial() as wire:
+        await wire.send(b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        everything = await wire.answer()
+
+    allowed = [sorted(answer.headers.get("allow", "").split(", ")) for answer in answers]
+    assert allowed[0] == ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH"]
+    assert allowed[1:3] == [["OPTIONS", "POST"], ["GET", "HEAD", "OPTIONS"]]
+    assert [answer.status_code for answer in answers] == [204, 204, 204, 404]
+    assert (everything.status, everything.body) == (204, b"")
+
+
+async def test_no_cache_keeps_an_answer(serve_agents: Any) -> None:
+    """Answers about users, and errors, say that no cache may keep them, on the way or in the browser."""
+    async with client(await serve_agents(ECHO)) as http:
+        answers = [await http.post("/agents/echo/runs", json={"input": "hello", "session": "s"})]
+        answers += [await http.get(path) for path in ("/sessions", "/sessions/s", "/agents", "/sessions/none")]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 404]
+    assert [answer.headers["cache-control"] for answer in answers] == ["no-store"] * 5
 
 
 async def test_without_the_key(serve_agents: Any) -> None:

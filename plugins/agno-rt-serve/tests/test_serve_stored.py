@@ -14,8 +14,10 @@ import trio
 
 from agno_rt import Agent, Limits, MemoryPolicy, ModelRequest, ModelResponse, ToolCall, tool
 from agno_rt.context import FromUser
+from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.events import TextDelta
 from agno_rt.models import Emit
+from agno_rt.run_store import RunRecord
 from agno_rt.testing import ScriptedModel
 
 SSE = {"Accept": "text/event-stream"}
@@ -86,6 +88,47 @@ def memory(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 class TestApprovals:
     """Approvals and decisions."""
+
+    async def test_an_approval_that_stands(self, serve_agents: Any, memory: str) -> None:
+        """With `standing` later calls that fit ask nobody, until the standing approval is revoked."""
+        async with client(await serve_agents(clerk(), memory=memory)) as http:
+            paused, approval = await pause(http, session="s")
+            body = {"decision": "approve", "standing": {"arguments": {"to": "A*"}}}
+            decided = await http.post(f"/approvals/{approval}", json=body)
+            await http.post(f"/runs/{paused['run_id']}/resume")
+            run = {"input": "Pay.", "session": "s"}
+            later = (await http.post("/agents/clerk/runs", json=run)).json()
+            [grant] = (await http.get("/grants")).json()["grants"]
+            revoked = await http.delete(f"/grants/{grant['id']}")
+            again = (await http.post("/agents/clerk/runs", json=run)).json()
+            unknown = await http.delete(f"/grants/{grant['id']}")
+
+        assert decided.json()["status"] == "approved"
+        assert later["status"] == "completed"
+        assert (grant["tool"], grant["session"], grant["pattern"]) == ("pay", "s", {"to": "A*"})
+        assert (revoked.status_code, revoked.json()) == (200, {"deleted": True})
+        assert again["status"] == "paused"
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+
+    @pytest.mark.parametrize(
+        ("body", "problem"),
+        [
+            ({"decision": "deny", "standing": {}}, "'standing' does not go with the decision 'deny'"),
+            ({"decision": "approve", "standing": {"scope": "world"}}, "world"),
+            ({"decision": "approve", "standing": {"seconds": 0}}, "seconds"),
+            ({"decision": "approve", "standing": {"arguments": "some"}}, "some"),
+            ({"decision": "approve", "standing": {"scope": "session"}}, "the run has none"),
+        ],
+    )
+    async def test_a_wrong_standing(self, serve_agents: Any, body: dict[str, Any], problem: str) -> None:
+        """A reach that makes no sense is a 400 or 422, and decides nothing."""
+        async with client(await serve_agents(clerk())) as http:
+            _, approval = await pause(http)
+            answer = await http.post(f"/approvals/{approval}", json=body)
+            left = (await http.get(f"/approvals/{approval}")).json()
+        assert 400 <= answer.status_code < 500
+        assert problem in answer.text
+        assert left["status"] == "pending"
 
     async def test_approve_and_resume(self, serve_agents: Any, memory: str) -> None:
         """A run that pauses over HTTP is decided and goes on over HTTP, also on the memory of the process."""
@@ -253,7 +296,7 @@ class TestOwners:
                     (f"/runs/{run}/cancel", {}),
                 ):
                     assert (await http.post(path, json=body | asked)).status_code == 404, path
-                assert (await http.get("/runs", params=asked)).json() == {"runs": []}
+                assert (await http.get("/runs", params=asked)).json()["runs"] == []
                 assert (await http.get("/approvals", params=asked)).json() == {"approvals": []}
             ann = {"user": "ann"}
             assert [each["id"] for each in (await http.get("/runs", params=ann)).json()["runs"]] == [run]
@@ -278,8 +321,45 @@ class TestOwners:
         assert [each.status_code for each in found] == [404, 404, 404]
 
 
+class Counting(InProcessMemory):
+    """Counts the records that are listed."""
+
+    read = 0
+
+    async def runs(self, **asked: Any) -> list[RunRecord]:
+        """Count the records."""
+        found = await super().runs(**asked)
+        self.read += len(found)
+        return found
+
+
 class TestRuns:
     """Stored runs, and runs under way."""
+
+    @pytest.mark.parametrize("agent", [None, "even"])
+    async def test_pages(self, serve_agents: Any, agent: str | None) -> None:
+        """Each run is on one page, also of many that changed at one time; a page far back reads few more runs."""
+        memory, count = Counting(), 1500
+        for at in range(count):
+            kind = "odd" if at % 2 else "even"
+            changed = 1.3 if 300 <= at < 400 else 1.0 + at / 1000
+            await memory.create_run(RunRecord(f"r{at:04}", kind, "completed", created_at=1.0, updated_at=changed))
+        query: dict[str, Any] = {"limit": 50} | ({} if agent is None else {"agent": agent})
+        seen: list[str] = []
+        most = 0
+        async with client(await serve_agents(clerk(), memory=memory)) as http:
+            while True:
+                memory.read = 0
+                page = (await http.get("/runs", params=query)).json()
+                most = max(most, memory.read)
+                seen += [each["id"] for each in page["runs"]]
+                if page["next"] is None:
+                    break
+                query["before"] = page["next"]
+
+        wanted = [f"r{at:04}" for at in range(count) if agent is None or at % 2 == 0]
+        assert sorted(seen) == wanted
+        assert most < 1_300
 
     async def test_lists_and_shows_runs(self, serve_agents: Any, memory: str) -> None:
         """A run is listed by its status and its session, and shown step by step with times and usage."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -52,6 +53,14 @@ blocking = Agent(Model(100, block), "blocking")
 """
 
 
+ON_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Makes standard input the terminal of the process, and runs the command."""
+
+
 class Lines:
     """The lines of a stream as they come, read by a separate thread."""
 
@@ -92,14 +101,29 @@ class Lines:
 class Process:
     """A server of two workers on a free port."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, terminal: bool = False) -> None:
         command = [sys.executable, "-m", "agno_rt.cli", "serve", "--port", "0", "--workers", "2", *arguments]
         pipe = subprocess.PIPE
-        self.popen = subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+        self._terminal = -1
+        if terminal:
+            self._terminal, slave = os.openpty()
+            command = [sys.executable, "-c", ON_TERMINAL, *command]
+        else:
+            slave = os.open(os.devnull, os.O_RDONLY)
+        # In a session of its own, so that the terminal of the tests is not the server's.
+        self.popen = subprocess.Popen(
+            command, cwd=folder, stdin=slave, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
+        os.close(slave)
         assert self.popen.stdout is not None
         assert self.popen.stderr is not None
         self.out, self.err = Lines(self.popen.stdout), Lines(self.popen.stderr)
         self.url = ""
+
+    def hang_up(self) -> None:
+        """Close the terminal."""
+        os.close(self._terminal)
+        self._terminal = -1
 
     def greet(self) -> None:
         """Wait until the server has announced its address."""
@@ -152,9 +176,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Process] = []
     (tmp_path / "agents.py").write_text(AGENTS)
 
-    def begin(*arguments: str, runtime: str = 'memory = "sqlite:///sessions.db"') -> Process:
+    def begin(*arguments: str, runtime: str = 'memory = "sqlite:///sessions.db"', terminal: bool = False) -> Process:
         (tmp_path / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n{runtime}\n')
-        started.append(Process(tmp_path, *arguments))
+        started.append(Process(tmp_path, *arguments, terminal=terminal))
         started[-1].greet()
         return started[-1]
 
@@ -163,6 +187,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         if process.popen.poll() is None:
             process.popen.kill()
         process.popen.wait()
+        if process._terminal >= 0:
+            process.hang_up()
         process.out.rest()
         process.err.rest()
 
@@ -200,6 +226,14 @@ def gone(url: str) -> bool:
             return False
     except OSError:
         return True
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -342,7 +376,7 @@ class TestDying:
 
 
 class TestStopping:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
         """Workers told to stop answer their runs; one line says so, and the exit code is 0."""
         process = start()
@@ -353,11 +387,11 @@ class TestStopping:
         assert [result() for result in runs.values()] == [f"{pid} 1" for pid in runs]
         assert process.err.rest() == "Stopping: waiting for running requests. A second signal stops at once.\n"
 
-    def test_a_hang_up_never_insists(self, start: Start) -> None:
-        """A terminal that closes may signal several times, and runs still end first."""
-        process = start()
+    def test_a_closed_terminal_never_insists(self, start: Start) -> None:
+        """A terminal that closes stops the server, and may signal several times: runs still end first."""
+        process = start(terminal=True)
         runs = process.ask_each("slow")
-        process.popen.send_signal(signal.SIGHUP)
+        process.hang_up()
         process.err.find("(second signal)")
         for _ in range(3):
             process.popen.send_signal(signal.SIGHUP)
@@ -394,6 +428,107 @@ class TestStopping:
         process = start()
 
         assert all(os.getpgid(pid) != os.getpgid(process.popen.pid) for pid in process.pids())
+
+
+class Load:
+    """Clients that ask over kept connections, one request after the other, and note each failure."""
+
+    def __init__(self, url: str, clients: int) -> None:
+        self.answers = 0
+        self.failures: list[str] = []
+        self._place = url.removeprefix("http://")
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection(self._place, timeout=PATIENCE)
+        while not self._stop.is_set():
+            try:
+                # http.client connects anew after an answer with Connection: close.
+                headers = {"Content-Type": "application/json"}
+                connection.request("POST", "/agents/brief/runs", b'{"input": "x"}', headers)
+                answer = connection.getresponse()
+                body = answer.read()
+            except (OSError, http.client.HTTPException) as exc:
+                self.failures.append(repr(exc))
+                connection.close()
+                continue
+            if answer.status == 200:
+                self.answers += 1
+            else:
+                self.failures.append(f"{answer.status} {body!r}")
+        connection.close()
+
+
+def test_rates_count_for_all_workers(start: Start) -> None:
+    """Requests to any worker take from the same bucket, also after the workers were replaced."""
+    rate = '[plugins.serve]\nrate_address = "100/day"'
+    process = start(runtime=f'memory = "sqlite:///sessions.db"\n{rate}')
+    answers = [process.ask("quick") for _ in range(110)]
+
+    assert answers[100:] == ["429"] * 10
+    assert "429" not in answers[:100]
+    assert len({each.split()[0] for each in answers[:100]}) == 2
+    process.popen.send_signal(signal.SIGHUP)
+    process.err.find("^(All workers are new)")
+    assert process.ask("quick") == "429"
+    assert process.end() == 0
+
+
+class TestReplacing:
+    def test_no_request_is_lost(self, start: Start, tmp_path: Path) -> None:
+        """SIGHUP under load replaces every worker, with the code of the day; each request is answered."""
+        process = start()
+        before = process.pids()
+        load = Load(process.url, 3)
+        try:
+            (tmp_path / "agents.py").write_text(AGENTS + 'new = Agent(Model(0), "new")\n')
+            process.popen.send_signal(signal.SIGHUP)
+            process.err.find("^(All workers are new)")
+            asked = load.answers
+            wait_until(lambda: load.answers > asked + 100)
+        finally:
+            load.stop()
+
+        assert load.failures == []
+        assert not process.pids() & before
+        assert process.ask("new").endswith(" 1")
+        wait_until(lambda: not any(map(is_alive, before)))
+        assert process.end() == 0
+
+    def test_the_old_workers_are_waited_for(self, start: Start) -> None:
+        """The end of the change is told once no old worker accepts: a connection made later reaches new code."""
+        process = start()
+        before = process.pids()
+        for pid in before:
+            os.kill(pid, signal.SIGSTOP)
+        process.popen.send_signal(signal.SIGHUP)
+        assert not process.pids() & before
+        time.sleep(0.5)
+        assert "All workers are new" not in "".join(process.err.lines)
+        for pid in before:
+            os.kill(pid, signal.SIGCONT)
+        process.err.find("^(All workers are new)")
+        assert process.end() == 0
+
+    def test_a_fault_in_the_new_code_keeps_the_old(self, start: Start, tmp_path: Path) -> None:
+        """If a new worker cannot start, it says why, and the old workers go on."""
+        process = start()
+        before = process.pids()
+        (tmp_path / "agents.py").write_text("def broken(:\n")
+        process.popen.send_signal(signal.SIGHUP)
+        process.err.find("(the old workers go on)")
+
+        assert process.pids() == before
+        assert "agents.py" in "".join(process.err.lines)
+        assert process.end() == 0
 
 
 class TestFailing:

@@ -9,7 +9,7 @@ import msgspec
 from agno_rt import AgnoError, Event, RunResult
 from agno_rt.events import ModelEnded, RunEnded, ToolEnded, TurnRestarted
 from agno_rt_serve import log
-from agno_rt_serve.errors import HttpError, describe, is_inner, run_of
+from agno_rt_serve.errors import HttpError, describe, is_inner, name_end, run_of
 
 __all__ = ["Faults"]
 
@@ -46,7 +46,7 @@ class Faults:
         match event:
             case RunEnded() if event.error is not None:
                 error = None if result is None else result.error
-                return msgspec.structs.replace(event, error=_describe_end(error, event.run_id))
+                return msgspec.structs.replace(event, error=_describe_end(error, event))
             case ModelEnded() if event.error is not None:
                 return msgspec.structs.replace(event, error="the model gave no answer")
             case TurnRestarted():
@@ -58,8 +58,8 @@ class Faults:
         return event
 
 
-def _describe_end(error: BaseException | None, run: str) -> str:
+def _describe_end(error: BaseException | None, event: RunEnded) -> str:
     if isinstance(error, AgnoError):
         told = describe(error)
         return f"{told.message}\n{told.hint}".rstrip()
-    return f"the run failed in the server\nThe server's log says why: run {run}."
+    return f"{name_end(event.code or '', event.error or '')}\nThe server's log says why: run {event.run_id}."

@@ -32,11 +32,18 @@ _POLICY = (
     b"media-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     b"require-trusted-types-for 'script'; trusted-types dompurify"
 )
+# RapiDoc styles its parts in their markup, and makes them with lit. Nothing else differs: it fetches the document, and
+# sends requests of the reader, to this server alone.
+_DOCS_POLICY = _POLICY.replace(b"style-src 'self'", b"style-src 'self' 'unsafe-inline'").replace(
+    b"trusted-types dompurify", b"trusted-types lit-html"
+)
 _HEADERS = [
-    (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     # The browser keeps the file and asks each time whether it changed: an upgraded server is seen at once.
     (b"cache-control", b"no-cache"),
     (b"vary", b"accept-encoding"),
@@ -49,10 +56,11 @@ class _File:
 
     kind: bytes
     body: bytes
+    policy: bytes = _POLICY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
-        headers = [*_HEADERS, (b"etag", self._etag)]
+        headers = [(b"content-security-policy", self.policy), *_HEADERS, (b"etag", self._etag)]
         if self._etag in header(scope, b"if-none-match"):
             await respond(send, 304, headers, b"")
             return
@@ -74,7 +82,7 @@ class _File:
 
 
 def page_routes(settings: Settings) -> Iterator[Route]:
-    """Yield a route for each file of the page; `/` is the page itself.
+    """Yield a route for each file of the page; `/` is the page itself, `/docs` the reference of the API.
 
     The HTML carries the settings that the page needs before its first request.
     """
@@ -83,6 +91,9 @@ def page_routes(settings: Settings) -> Iterator[Route]:
         if path == "/page/index.html":
             file.body = file.body.replace(b"{settings}", told.replace('"', "&quot;").encode())
             yield Route("GET", "/", file)
+        elif path == "/page/docs/index.html":
+            file.policy = _DOCS_POLICY
+            yield Route("GET", "/docs", file)
         else:
             yield Route("GET", path, file)
 

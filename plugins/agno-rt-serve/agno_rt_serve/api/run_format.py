@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from agno_rt import Runnable, RunResult, Tool, Toolkit, Usage, Workflow
 from agno_rt.errors import UsageError, suggest
-from agno_rt.events import Event, event_type
+from agno_rt.events import Event, RunStarted, event_type
 from agno_rt.messages import MediaKind, Part
 from agno_rt.output import plain_value
 from agno_rt_serve.api.parts import Accepts, Attached, make
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["InputPart", "RunBody", "decode", "input_of", "result_body", "server_sent_event", "state_of"]
+if TYPE_CHECKING:
+    from agno_rt.library import Citation
+
+__all__ = [
+    "InputPart",
+    "LaunchOptions",
+    "RunAnswer",
+    "RunBody",
+    "WebhookBody",
+    "decode",
+    "encode_answer",
+    "encode_event",
+    "input_of",
+    "result_body",
+    "server_sent_event",
+    "state_of",
+]
 
 Resolve: TypeAlias = Callable[[str], Tool | Toolkit | str]
 
 
-class _Text(msgspec.Struct, tag="text", forbid_unknown_fields=True):
+class TextPart(msgspec.Struct, tag="text", forbid_unknown_fields=True):
     text: str
 
 
@@ -31,29 +47,52 @@ class _Attached(msgspec.Struct, forbid_unknown_fields=True):
     name: str | None = None
 
 
-class _Image(_Attached, tag="image"):
+class ImagePart(_Attached, tag="image"):
     pass
 
 
-class _Audio(_Attached, tag="audio"):
+class AudioPart(_Attached, tag="audio"):
     pass
 
 
-class _Video(_Attached, tag="video"):
+class VideoPart(_Attached, tag="video"):
     pass
 
 
-class _File(_Attached, tag="file"):
+class FilePart(_Attached, tag="file"):
     pass
 
 
-InputPart: TypeAlias = _Text | _Image | _Audio | _Video | _File
+InputPart: TypeAlias = TextPart | ImagePart | AudioPart | VideoPart | FilePart
 
 
-class RunBody(msgspec.Struct, forbid_unknown_fields=True):
+class WebhookBody(msgspec.Struct, forbid_unknown_fields=True):
+    """An address to tell of the run's end, and the secret to sign with: `whsec_` and base64, or else the server's."""
+
+    url: str
+    secret: str = ""
+
+
+Disconnect: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^(cancel|detach(;grace=[0-9]{1,6}(\.[0-9]{1,3})?)?)$")]
+
+
+class LaunchOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """The way to carry out a run.
+
+    `within` adds the events of runs within to the stream, such as those of a team's members. `background` answers 202
+    as soon as the run is stored. `disconnect` is the fate of the run if the client leaves: `cancel`, `detach`, or
+    `detach;grace=30` to cancel the run after 30 seconds without any client. `webhook` is told of the end.
+    """
+
+    within: bool = False
+    background: bool = False
+    disconnect: Disconnect | None = None
+    webhook: WebhookBody | None = None
+
+
+class RunBody(LaunchOptions, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /agents/{name}/runs`. `input` is text, or parts: texts and attachments.
 
-    `within` adds the events of runs within to the stream, such as those of a team's members.
     `busy` is the way of the run with a session in use, as of `Runtime.run`. `state` is the first state of a declared
     workflow.
     """
@@ -61,12 +100,13 @@ class RunBody(msgspec.Struct, forbid_unknown_fields=True):
     input: str | list[InputPart]
     session: str | None = None
     user: str | None = None
-    within: bool = False
     busy: Literal["enqueue", "reject", "interrupt", "rollback"] | None = None
     state: dict[str, Any] | None = None
 
 
-class _RunAnswer(msgspec.Struct):
+class RunAnswer(msgspec.Struct):
+    """A run that is over, or paused with `approvals` that wait for a person."""
+
     run_id: str
     status: str
     content: str
@@ -76,6 +116,7 @@ class _RunAnswer(msgspec.Struct):
     usage: Usage
     error: str | None = None
     approvals: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    citations: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
 
 
 _encoder = msgspec.json.Encoder(enc_hook=plain_value)
@@ -117,11 +158,16 @@ def input_of(given: str | list[InputPart], accepts: Accepts) -> str | list[Part]
     return [_make_part(part, f"input[{at}]", accepts) for at, part in enumerate(given)]
 
 
-def result_body(result: RunResult, session: str | None, approvals: list[dict[str, Any]] | None) -> bytes:
-    """Return the JSON of a run that ended with an answer, or of a paused run with the `approvals` it waits for."""
+def result_body(
+    result: RunResult, session: str | None, approvals: list[dict[str, Any]] | None, citations: Sequence[Citation]
+) -> bytes:
+    """Return the JSON of a run that ended with an answer, or of a paused run with the `approvals` it waits for.
+
+    A run that searched knowledge has `citations`.
+    """
     error = None if result.error is None else str(result.error)
     return _encoder.encode(
-        _RunAnswer(
+        RunAnswer(
             result.run_id,
             result.status,
             result.content,
@@ -131,8 +177,15 @@ def result_body(result: RunResult, session: str | None, approvals: list[dict[str
             result.usage,
             error,
             msgspec.UNSET if approvals is None else approvals,
+            _describe_citations(citations) if citations else msgspec.UNSET,
         )
     )
+
+
+def _describe_citations(citations: Sequence[Citation]) -> list[dict[str, Any]]:
+    from agno_rt.library import describe_citations  # few runs search knowledge
+
+    return describe_citations(citations)
 
 
 def server_sent_event(number: int, event: Event) -> bytes:
@@ -140,17 +193,37 @@ def server_sent_event(number: int, event: Event) -> bytes:
     return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(event))
 
 
-def server_sent_event_within(number: int, path: str, event: Event) -> bytes:
-    """Return the event of a run within as a server-sent event, with the path of its run."""
-    body = msgspec.json.decode(_encoder.encode(event)) | {"path": path}
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (event_type(event).encode("ascii"), number, _encoder.encode(body))
+def server_sent_event_within(number: int | None, path: str, event: Event) -> bytes:
+    """Return the event of a run within as a server-sent event, with the path of its run.
+
+    The path of an event about a step is the step's: the path of the run, and the path within the run.
+    """
+    step = "" if isinstance(event, RunStarted) else getattr(event, "path", "")
+    body = encode_event(event, {"path": f"{path}/{step}" if step else path})
+    id_line = b"" if number is None else b"id: %d\n" % number
+    return b"event: %b\n%bdata: %b\n\n" % (event_type(event).encode("ascii"), id_line, body)
 
 
-_KINDS: dict[type[_Attached], MediaKind] = {_Image: "image", _Audio: "audio", _Video: "video", _File: "file"}
+def encode_event(event: Event, more: dict[str, Any]) -> bytes:
+    """Return the JSON of the event, with more fields."""
+    return _encoder.encode(msgspec.json.decode(_encoder.encode(event)) | more)
 
 
-def _make_part(part: _Text | _Attached, where: str, accepts: Accepts) -> Part:
-    if isinstance(part, _Text):
+def encode_answer(answer: RunAnswer) -> bytes:
+    """Return the JSON of an answer."""
+    return _encoder.encode(answer)
+
+
+_KINDS: dict[type[_Attached], MediaKind] = {
+    ImagePart: "image",
+    AudioPart: "audio",
+    VideoPart: "video",
+    FilePart: "file",
+}
+
+
+def _make_part(part: TextPart | _Attached, where: str, accepts: Accepts) -> Part:
+    if isinstance(part, TextPart):
         return part.text
     attached = Attached(_KINDS[type(part)], part.data, part.url, part.media_type, part.name)
     try:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal
 
 import attrs
+import trio
 
 from agno_rt import AgnoError, Event, Message, Runnable, RunResult, RunStream, Runtime
 from agno_rt.errors import UsageError
 from agno_rt.messages import Part
 from agno_rt.run_store import Resume
 from agno_rt_serve.api.faults import Faults
+from agno_rt_serve.api.run_format import WebhookBody
+from agno_rt_serve.auth.caller import Caller
 from agno_rt_serve.errors import BrokenAgent, HttpError
 from agno_rt_serve.http.asgi import Send
 
-__all__ = ["Runner", "Task"]
+__all__ = ["STREAM_HEADERS", "Runner", "Streamed", "Task"]
 
-_STREAM = [
+STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     # nginx would gather the events, and pass them on late.
@@ -31,7 +35,8 @@ class Task:
     """A run to make: an agent on an input, or on a stored run to resume, for a session and a user.
 
     `within(path, event)` makes the pieces of a stream for the events of runs within; without it they are left out.
-    `busy` is the way of the run with a session in use, `deps` the first state of a workflow.
+    `busy` is the way of the run with a session in use, `deps` the first state of a workflow. `webhook` is an address to
+    tell of the end, `of_session` the session of a run to resume. `payer` is the caller whose amount counts the cost.
     """
 
     agent: Runnable
@@ -41,6 +46,23 @@ class Task:
     within: Callable[[str, Event], bytes] | None = None
     busy: Literal["enqueue", "reject", "interrupt", "rollback"] | None = None
     deps: Any = None
+    webhook: WebhookBody | None = None
+    of_session: str | None = None
+    payer: Caller | None = None
+
+    @property
+    def shown_session(self) -> str | None:
+        """The session to show to the client; a resumed run has the session in its record."""
+        return self.of_session if self.session is None else self.session
+
+
+@attrs.frozen
+class Streamed:
+    """A run that is streamed in this process, with its user and the name of its runnable."""
+
+    stream: RunStream
+    user: str | None
+    agent: str
 
 
 class Runner:
@@ -49,26 +71,28 @@ class Runner:
     def __init__(self, runtime: Runtime, faults: Faults) -> None:
         self._runtime = runtime
         self._faults = faults
-        self._streams: dict[str, tuple[RunStream, str | None]] = {}
-        self._is_stopping = False
+        self._streams: dict[str, Streamed] = {}
+        # Told of the ends of runs, if the settings name webhooks.
+        self.on_end: Callable[[Task, RunResult], None] | None = None
+        self.is_stopping = False
 
     def cancel(self) -> None:
         """Cancel every streamed run. The clients still get the remaining events, up to `run_ended`."""
-        self._is_stopping = True
-        for stream, _ in self._streams.values():
-            stream.cancel()
+        self.is_stopping = True
+        for each in self._streams.values():
+            each.stream.cancel()
 
-    def cancel_run(self, run: str, user: str | None) -> bool:
-        """Cancel the user's run if it is streamed here. Return whether there was such a run."""
-        stream = self.find_stream(run, user)
-        if stream is not None:
-            stream.cancel()
-        return stream is not None
+    def add_stream(self, stream: RunStream, task: Task) -> None:
+        """Let requests find the stream by its run's id."""
+        self._streams[stream.run_id] = Streamed(stream, task.user, task.agent.name)
 
-    def find_stream(self, run: str, user: str | None) -> RunStream | None:
-        """Return the stream of the user's run if it is streamed here."""
-        stream, owner = self._streams.get(run, (None, None))
-        return stream if owner == user else None
+    def drop_stream(self, run: str) -> None:
+        """Forget the stream."""
+        self._streams.pop(run, None)
+
+    def find_stream(self, run: str) -> Streamed | None:
+        """Return the run if it is streamed here."""
+        return self._streams.get(run)
 
     async def run(self, task: Task) -> RunResult:
         """Run to the end. Raises the run's error."""
@@ -76,12 +100,55 @@ class Runner:
             # A session's run has a policy in any case: without one, later runs could not stop the run at once.
             busy = task.busy or (None if task.session is None else "enqueue")
             session, user = task.session, task.user
-            return await self._runtime.run(
-                task.agent, task.input, session=session, user=user, deps=task.deps, busy=busy
-            )
-        except UsageError as error:
-            self._check_agent(task, error)
+            if task.payer is None:
+                result: RunResult = await self._runtime.run(
+                    task.agent, task.input, session=session, user=user, deps=task.deps, busy=busy
+                )
+            else:
+                result = await self._run_for(task.payer, attrs.evolve(task, busy=busy))
+        except AgnoError as error:
+            self.note_end(task, error.result)
+            if isinstance(error, UsageError):
+                self._check_agent(task, error)
             raise
+        if self.on_end is not None:
+            self.on_end(task, result)
+        return result
+
+    def note_end(self, task: Task, result: RunResult | None) -> None:
+        """Tell of the end of a run; `None` for a run that did not begin."""
+        if self.on_end is not None and result is not None:
+            self.on_end(task, result)
+
+    def open(self, task: Task) -> AbstractAsyncContextManager[RunStream]:
+        """Return the stream of a new run, as a context manager. The payer pays, however the run ends."""
+        session, user = task.session, task.user
+        stream = self._runtime.stream(
+            task.agent, task.input, session=session, user=user, deps=task.deps, busy=task.busy
+        )
+        return stream if task.payer is None else _settle_at_end(stream, task.payer)
+
+    async def _run_for(self, payer: Caller, task: Task) -> RunResult:
+        if payer.purse is not None:
+            # As a stream: a stream has a result for a client that hung up, too.
+            async with self.open(task) as events:
+                async for _ in events:
+                    pass
+            assert events.result is not None, "the stream is over"
+            return events.result
+        try:
+            result = await self._runtime.run(
+                task.agent, task.input, session=task.session, user=task.user, deps=task.deps, busy=task.busy
+            )
+        except BaseException as error:
+            ended: RunResult | None = getattr(error, "result", None)
+            if ended is None:
+                payer.note("run_ended", status="cancelled" if isinstance(error, trio.Cancelled) else "failed")
+            else:
+                payer.settle(ended)
+            raise
+        payer.settle(result)
+        return result
 
     async def stream(
         self,
@@ -111,24 +178,20 @@ class Runner:
         request: str,
     ) -> None:
         started = False
-        session, user = task.session, task.user
-        stream = self._runtime.stream(
-            task.agent, task.input, session=session, user=user, deps=task.deps, busy=task.busy
-        )
-        async with stream as events:
-            self._streams[events.run_id] = events, task.user
+        async with self.open(task) as events:
+            self._streams[events.run_id] = Streamed(events, task.user, task.agent.name)
             try:
                 async for each in events if task.within is None else events.within():
                     path, event = each if isinstance(each, tuple) else ("", each)
                     if not started:
                         started = True
-                        await send({"type": "http.response.start", "status": 200, "headers": _STREAM})
+                        await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
                     seen = self._faults.event(event, None if path else events.result)
                     if data := task.within(path, seen) if path and task.within is not None else piece(seen):
                         await send({"type": "http.response.body", "body": data, "more_body": True})
                 result = events.result
                 end: RunResult | HttpError = (
-                    self._cancelled() if result is None or result.status == "cancelled" else result
+                    self.cancelled() if result is None or result.status == "cancelled" else result
                 )
             except AgnoError as error:
                 end = self._faults.describe(error, request)
@@ -136,12 +199,14 @@ class Runner:
                 end = error
             finally:
                 self._streams.pop(events.run_id, None)
+                self.note_end(task, events.result)
         if not started and isinstance(end, HttpError):
             raise end
         await send({"type": "http.response.body", "body": last(end), "more_body": False})
 
-    def _cancelled(self) -> HttpError:
-        if self._is_stopping:
+    def cancelled(self) -> HttpError:
+        """Return the answer to the client of a cancelled run."""
+        if self.is_stopping:
             return HttpError(503, "cancelled", "the run was cancelled: the server is stopping", "Send it again later.")
         return HttpError(409, "cancelled", "the run was cancelled", "A stored run can be resumed.")
 
@@ -153,3 +218,14 @@ class Runner:
             self._runtime.check(task.agent)
         except UsageError as broken:
             raise BrokenAgent(broken.message, hint=broken.hint) from broken
+
+
+@asynccontextmanager
+async def _settle_at_end(stream: AbstractAsyncContextManager[RunStream], payer: Caller) -> AsyncIterator[RunStream]:
+    opened: RunStream | None = None
+    try:
+        async with stream as opened:
+            yield opened
+    finally:
+        if opened is not None and opened.result is not None:
+            payer.settle(opened.result)

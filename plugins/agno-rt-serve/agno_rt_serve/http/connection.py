@@ -12,21 +12,23 @@ import math
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal
 
 import trio
 
 from agno_rt.failures import must_pass
-from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.http.asgi import JSON, ASGIApp, Message, Scope
-from agno_rt_serve.http.budget import Budget
+from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import ClientGone, Scope, is_gone
+from agno_rt_serve.http.exchange import Exchange
+from agno_rt_serve.http.handshake import answer_key, read_subprotocols
+from agno_rt_serve.http.host import Access, Host
 from agno_rt_serve.http.protocol import Phase, Request, RequestParser
-from agno_rt_serve.http.response import REQUEST_ID, ResponseWriter, error_response, request_ids
-from agno_rt_serve.settings import Settings
+from agno_rt_serve.http.proxies import normalize
+from agno_rt_serve.http.response import REQUEST_ID, error_response, request_ids
+from agno_rt_serve.http.websocket import WebSocket
 
-__all__ = ["BODY", "CLOSING", "HEAD", "IDLE", "AccessLog", "ClientGone", "Connection", "Host"]
+__all__ = ["BODY", "CLOSING", "HEAD", "IDLE", "Connection"]
 
-AccessLog: TypeAlias = Callable[[Request, int, float], None]
 Reason = Literal["", "timeout", "gone", "stop", "crowded"]
 
 _logger = logging.getLogger("agno_rt.serve")
@@ -41,23 +43,6 @@ CLOSING, IDLE, HEAD, BODY = range(4)
 _CLAIMS: dict[Phase, int] = {"idle": IDLE, "head": HEAD, "body": BODY}
 
 
-class ClientGone(OSError):
-    """The client hung up, or stopped reading; nobody is left to answer."""
-
-
-class Host(Protocol):
-    """A connection's view of its server. `now` is the trio clock at the last tick, `date` the HTTP date."""
-
-    app: ASGIApp
-    settings: Settings
-    budget: Budget
-    state: dict[str, Any]
-    draining: bool
-    now: float
-    date: bytes
-    access_log: AccessLog | None
-
-
 class Connection:
     """A client's connection.
 
@@ -69,7 +54,11 @@ class Connection:
         "_client",
         "_exchange",
         "_host",
+        "_peer",
+        "_scheme",
         "_server",
+        "_trusted",
+        "_waited",
         "closing",
         "deadline",
         "gone",
@@ -77,6 +66,7 @@ class Connection:
         "reason",
         "running",
         "scope",
+        "sent",
         "since",
         "sock",
         "stuck",
@@ -89,12 +79,17 @@ class Connection:
         self.reason: Reason = ""
         self.running = self.stuck = self.closing = False
         self.since = 0.0
+        # Bytes sent, and seconds waited for the client to read.
+        self.sent, self._waited = 0, 0.0
         self.gone: trio.Event | None = None
         self.parser = RequestParser(host.settings.max_head, host.settings.max_body, host.budget)
         self._exchange: Exchange | None = None
         self._host = host
-        self._client = _read_address(sock.getpeername)
+        self._client = self._peer = _read_address(sock.getpeername)
         self._server = _read_address(sock.getsockname)
+        self._scheme = "http"
+        # A proxy's word counts about whom it speaks for.
+        self._trusted = host.proxies is not None and host.proxies.trusts(self.address)
 
     @property
     def idle(self) -> bool:
@@ -115,8 +110,13 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """The client's address, without its port."""
-        return self._client[0] if self._client is not None else ""
+        """The address at the other end, without its port; empty for a Unix socket, and for a client that has gone."""
+        return self._peer[0] if self._peer is not None else ""
+
+    @property
+    def trusted(self) -> bool:
+        """True if a trusted proxy is at the other end."""
+        return self._trusted
 
     def end(self, reason: Reason) -> None:
         """End the connection now, with any request under way."""
@@ -178,13 +178,16 @@ class Connection:
             if parser.error is not None:
                 await self._refuse(parser.error)
                 return
+            if parser.websocket is not None:
+                await self._open_websocket(parser.websocket)
+                return
 
     async def _read_request(self) -> bool:
         host, parser, sock = self._host, self.parser, self.sock
-        phase = parser.phase
+        phase, settings = parser.phase, self._host.settings
         self._set_deadline()
         while True:
-            if host.draining and parser.phase == "idle":
+            if host.closes_idle and parser.phase == "idle":
                 return False
             await trio.lowlevel.wait_readable(sock)
             try:
@@ -194,13 +197,16 @@ class Connection:
             if not data:
                 return False
             parser.feed(data)
-            if parser.requests or parser.error is not None:
+            if parser.requests or parser.error is not None or parser.websocket is not None:
                 return True
             if parser.take_continue():
                 await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             if parser.phase != phase:
                 phase = parser.phase
                 self._set_deadline()
+            elif phase == "body":
+                # Each byte buys a little time: a large body may be slow, but none may drip in.
+                self.deadline = self.since + settings.body_timeout + parser.body_size / settings.min_rate
 
     def _set_deadline(self) -> None:
         settings, phase = self._host.settings, self.parser.phase
@@ -213,10 +219,11 @@ class Connection:
 
     async def _answer_request(self, request: Request) -> bool:
         host = self._host
-        given = REQUEST_ID.fullmatch(dict(request.headers).get(b"x-request-id", b""))
-        request.id = given[0].decode() if given else next(request_ids)
+        request.id = next(request_ids)
+        if self._trusted:
+            self._believe_proxy(request)
         exchange = self._exchange = Exchange(self, host, request)
-        began = trio.current_time() if host.access_log is not None else 0.0
+        began, sent = (trio.current_time(), self.sent) if host.access_log is not None else (0.0, 0)
         self.since = host.now
         self.deadline = math.inf
         self.running = True
@@ -226,7 +233,7 @@ class Connection:
         except BaseException as exc:
             if must_pass(exc):
                 raise
-            if self.reason and _is_gone(exc):
+            if self.reason and is_gone(exc):
                 return False
             _logger.exception("the application failed: %s %r (%s)", request.method, request.path, request.id)
             await exchange.finish(exc)
@@ -237,8 +244,63 @@ class Connection:
             host.budget.free += request.held
             request.body = b""
             if host.access_log is not None:
-                host.access_log(request, exchange.status, trio.current_time() - began)
+                self._log_access(exchange, began, sent)
         return exchange.keep_alive
+
+    async def _open_websocket(self, request: Request) -> None:
+        """Run the application on a WebSocket, unless the handshake is not valid."""
+        host, parser = self._host, self.parser
+        parser.held -= request.held
+        host.budget.free += request.held
+        request.id = next(request_ids)
+        if self._trusted:
+            self._believe_proxy(request)
+        try:
+            answer = answer_key(request.headers)
+        except HttpError as error:
+            await self._refuse(error)
+            return
+        exchange = Exchange(self, host, request)
+        opened = WebSocket(self, exchange, answer, early=parser.early, settings=host.settings, budget=host.budget)
+        scope = self._make_scope(request)
+        scope.update(
+            type="websocket",
+            scheme="wss" if self._scheme == "https" else "ws",
+            subprotocols=read_subprotocols(request.headers),
+            extensions={"websocket.http.response": {}},
+        )
+        del scope["method"]
+        began = trio.current_time()
+        self.since = host.now
+        self.deadline = math.inf
+        self.running = True
+        try:
+            await opened.run(host.app, scope)
+        finally:
+            self.running = False
+            exchange.over()
+            if host.access_log is not None:
+                self._log_access(exchange, began, 0)
+
+    def _believe_proxy(self, request: Request) -> None:
+        """Take client, scheme, host and the request's id from the headers of a trusted proxy."""
+        host, headers = self._host, request.headers
+        assert host.proxies is not None
+        given = REQUEST_ID.fullmatch(dict(headers).get(b"x-request-id", b""))
+        if given:
+            request.id = given[0].decode()
+        origin = host.proxies.find_origin(self._peer or ("", 0), headers)
+        self._client = (origin.address, origin.port) if origin.address else None
+        self._scheme = origin.scheme or "http"
+        if origin.host:
+            # The name by which the client knows the server: what the application, and its checks, have to see.
+            request.headers = [(b"host", origin.host.encode()), *(each for each in headers if each[0] != b"host")]
+
+    def _log_access(self, exchange: Exchange, began: float, sent: int) -> None:
+        access_log, client = self._host.access_log, self._client
+        assert access_log is not None
+        seconds = trio.current_time() - began
+        access_log(Access(exchange.request, client[0] if client else "", exchange.status, seconds, self.sent - sent))
 
     def _make_scope(self, request: Request) -> Scope:
         return {
@@ -246,7 +308,7 @@ class Connection:
             "asgi": _ASGI,
             "http_version": request.version,
             "method": request.method,
-            "scheme": "http",
+            "scheme": self._scheme,
             "path": request.path,
             "raw_path": request.raw_path,
             "query_string": request.query,
@@ -255,7 +317,7 @@ class Connection:
             "client": self._client,
             "server": self._server,
             "state": {**self._host.state, "request_id": request.id},
-            "extensions": {},
+            "extensions": {"http.response.trailers": {}},
         }
 
     async def write(self, data: bytes) -> None:
@@ -266,22 +328,28 @@ class Connection:
             sent = 0
         except OSError as exc:
             raise self._note_lost(exc) from exc
+        self.sent += sent
         if sent < len(data):
             await self._write_rest(memoryview(data)[sent:])
 
     async def _write_rest(self, data: memoryview) -> None:
-        host = self._host
-        deadline = self.deadline
+        """Wait for the client to read. Each byte buys a little time, so that a client may be slow, but not drip."""
+        host, settings = self._host, self._host.settings
+        deadline, began = self.deadline, trio.current_time()
         self.stuck = True
         while data:
-            self.deadline = host.now + host.settings.send_timeout
+            left = settings.send_timeout + self.sent / settings.min_rate - self._waited
+            self.deadline = min(host.now + settings.send_timeout, began + left)
             await trio.lowlevel.wait_writable(self.sock)
             try:
-                data = data[self.sock.send(data) :]
+                sent = self.sock.send(data)
             except BlockingIOError:
                 continue
             except OSError as exc:
                 raise self._note_lost(exc) from exc
+            data = data[sent:]
+            self.sent += sent
+        self._waited += trio.current_time() - began
         self.stuck = False
         self.deadline = deadline
 
@@ -314,97 +382,10 @@ class Connection:
                 continue
 
 
-class Exchange:
-    """A request and its response, as seen by the application: ASGI's `receive` and `send`."""
-
-    __slots__ = ("_connection", "_host", "_over", "_request", "_sent_request", "_writer")
-
-    def __init__(self, connection: Connection, host: Host, request: Request) -> None:
-        self._connection = connection
-        self._host = host
-        self._request = request
-        self._sent_request = False
-        self._over = False
-        self._writer = ResponseWriter(request.method, request.version, request.keep_alive)
-
-    @property
-    def status(self) -> int:
-        """The status that was answered; 0 for none."""
-        return self._writer.status if self._writer.started else 0
-
-    @property
-    def keep_alive(self) -> bool:
-        """True if the connection may carry another request."""
-        return self._writer.complete and self._writer.keep_alive
-
-    async def receive(self) -> Message:
-        """Return the request with its whole body; later calls wait for a hang-up or the end of the exchange."""
-        if not (self._sent_request or self._over):
-            self._sent_request = True
-            return {"type": "http.request", "body": self._request.body, "more_body": False}
-        connection = self._connection
-        if not (self._over or self._writer.complete or connection.reason):
-            if connection.gone is None:
-                connection.gone = trio.Event()
-            await connection.gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        """Take the application's response. Raises `ClientGone` (an `OSError`) if the client is gone."""
-        if self._over or self._connection.reason:
-            raise ClientGone("the exchange is over")
-        kind = message["type"]
-        if kind == "http.response.start":
-            if self._host.draining:
-                self._writer.keep_alive = False
-            self._writer.start(message["status"], message.get("headers", ()), self._host.date, self._request.id)
-        elif kind == "http.response.body":
-            await self._send_body(message.get("body", b""), message.get("more_body", False))
-        else:
-            raise RuntimeError(f"an HTTP response has no message {kind!r}")
-
-    async def finish(self, failure: BaseException | None) -> None:
-        """Answer 500 if the application sent nothing. A response cut off halfway is left visibly incomplete."""
-        writer = self._writer
-        if writer.complete:
-            return
-        if failure is None:
-            _logger.error("the application left no complete response: %r", self._request.path)
-        if writer.started or self._connection.reason:
-            writer.keep_alive = False
-            return
-        request = self._request
-        self._writer = ResponseWriter(request.method, request.version, keep_alive=False)
-        error = HttpError(500, "internal", "the server failed to answer", "The server's log says why.")
-        self._writer.start(error.status, JSON, self._host.date, request.id)
-        await self._connection.write(self._writer.body(error_body(error), more=False))
-
-    def over(self) -> None:
-        """Mark the application as returned: tasks left behind may not touch the next exchange."""
-        self._over = True
-        if self._connection.gone is not None:
-            self._connection.gone.set()
-            self._connection.gone = None
-
-    async def _send_body(self, body: bytes, more: bool) -> None:
-        data = self._writer.body(body, more)
-        if data:
-            await self._connection.write(data)
-        if more:
-            # A write does not wait while the socket has room: a fast stream must let other tasks run.
-            await trio.lowlevel.checkpoint()
-
-
-def _is_gone(exc: BaseException | None) -> bool:
-    """Return whether the application only passes on a `ClientGone`, perhaps in another error."""
-    if isinstance(exc, BaseExceptionGroup):
-        return all(_is_gone(each) for each in exc.exceptions)
-    return isinstance(exc, ClientGone) or (exc is not None and isinstance(exc.__context__, ClientGone))
-
-
 def _read_address(of: Callable[[], Any]) -> tuple[str, int] | None:
     try:
         name = of()
     except OSError:
         return None
-    return name[0], name[1]
+    # A Unix socket has a path for an address, and its clients have none.
+    return (normalize(name[0]), name[1]) if isinstance(name, tuple) else None

@@ -6,8 +6,8 @@ from typing import Any
 
 import trio
 
-from agno_rt.errors import UsageError
-from agno_rt.failures import must_pass, named
+from agno_rt.errors import AgnoError, UsageError
+from agno_rt.failures import leaves, must_pass, named
 from agno_rt_serve.http.asgi import ASGIApp, Message, Scope
 
 __all__ = ["Lifespan"]
@@ -25,7 +25,7 @@ class Lifespan:
 
     def __init__(self, app: ASGIApp) -> None:
         self.state: dict[str, Any] = {}
-        self.failure: UsageError | None = None
+        self.failure: AgnoError | None = None
         self._app = app
         self._asked = 0
         self._started = trio.Event()
@@ -41,7 +41,7 @@ class Lifespan:
             if must_pass(exc):
                 raise
             if self._asked and not self._started.is_set():
-                self._fail(named(exc))
+                self._fail_with(exc)
         finally:
             self._started.set()
             self._ended.set()
@@ -72,6 +72,13 @@ class Lifespan:
             self._started.set()
         elif kind.startswith("lifespan.shutdown."):
             self._ended.set()
+
+    def _fail_with(self, exc: BaseException) -> None:
+        causes = list(leaves(exc))
+        if len(causes) == 1 and isinstance(causes[0], AgnoError):
+            self.failure = causes[0]  # says by itself what is wrong, such as a setting
+        else:
+            self._fail(named(exc))
 
     def _fail(self, why: str) -> None:
         self.failure = UsageError(

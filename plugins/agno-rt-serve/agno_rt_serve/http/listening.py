@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from agno_rt.errors import UsageError
 
-__all__ = ["Address", "adopt", "bind"]
+__all__ = ["Address", "adopt", "bind", "bind_unix", "name_of", "remove_unix"]
 
 Address = tuple[str, int]
 
@@ -31,6 +33,55 @@ def bind(host: str, port: int) -> list[socket.socket]:
             sock.close()
         raise _explain_bind_error(host, port, exc) from exc
     return sockets
+
+
+def bind_unix(path: str, mode: int = 0o660) -> socket.socket:
+    """Listen on a Unix socket with these permissions. Replaces a socket on which nobody listens any more.
+
+    Raises `UsageError` if another process listens there, or if something else has the path.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Without the mask others could connect between the binding and a change of mode.
+    before = os.umask(0o777 & ~mode)
+    try:
+        _remove_stale(path)
+        sock.bind(path)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        hint = "Choose another path with --unix, or stop what uses it."
+        raise UsageError(f"cannot listen on {path}: {exc.strerror or exc}", hint=hint) from exc
+    finally:
+        os.umask(before)
+    return sock
+
+
+def remove_unix(path: str) -> None:
+    """Remove a Unix socket on which nobody listens any more."""
+    with suppress(OSError):  # another server has it by now, or it is gone
+        _remove_stale(path)
+
+
+def name_of(sock: socket.socket) -> Address:
+    """Return the address on which the socket listens: host and port, or the path and 0."""
+    name = sock.getsockname()
+    return (name, 0) if isinstance(name, str) else name[:2]
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(errno.EEXIST, "a file that is not a socket is there")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+        try:
+            other.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        else:
+            raise OSError(errno.EADDRINUSE, "another process listens there")
 
 
 def adopt(numbers: Sequence[int]) -> list[socket.socket]:

@@ -16,6 +16,7 @@ import httptools
 
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.http.budget import Budget
+from agno_rt_serve.http.handshake import is_websocket
 from agno_rt_serve.http.target import check_host_syntax, read_target
 
 __all__ = ["Headers", "Phase", "Request", "RequestParser", "no_room"]
@@ -61,8 +62,9 @@ class RequestParser:
     """Takes bytes as they arrive; complete requests gather in `requests`, in order.
 
     After bytes that are not HTTP, or are too many, `error` has the answer to send after the answers to earlier
-    requests, and nothing more is read. `max_head` and `max_body` are in bytes. `held` is the number of bytes taken from
-    the budget. The code that answers a request gives its part back, to both; `close` gives back the rest.
+    requests, and nothing more is read. After a request for a WebSocket nothing more is read either: `websocket` has the
+    request, and `early` the bytes behind it. `max_head` and `max_body` are in bytes. `held` is the count of bytes taken
+    from the budget. The code that answers a request gives its part back, to both; `close` gives the rest back.
 
     A client often sends the same head again, byte for byte. A repeated head is not parsed: the bytes after it, up to
     the declared length, are the body.
@@ -94,15 +96,19 @@ class RequestParser:
         "_unbounded",
         "_upgrading",
         "_version",
+        "early",
         "error",
         "held",
         "phase",
         "requests",
+        "websocket",
     )
 
     def __init__(self, max_head: int, max_body: int, budget: Budget) -> None:
         self.requests: deque[Request] = deque()
         self.error: HttpError | None = None
+        self.websocket: Request | None = None
+        self.early = b""
         self.phase: Phase = "idle"
         self.held = self._ready = 0
         self._max_head = max_head
@@ -208,7 +214,8 @@ class RequestParser:
             self._read_line()
         if self._parser.should_upgrade():
             self._upgrading = True
-            return
+            if not is_websocket(self._method, self._version, self._headers):
+                return
         self._check_head()
         self.phase = "body"
 
@@ -226,9 +233,9 @@ class RequestParser:
 
     def on_message_complete(self) -> None:
         """Add the complete request to `requests`."""
-        if self._upgrading:
+        if self._upgrading and self.phase == "head":
             return
-        keep_alive = self._parser.should_keep_alive()
+        keep_alive = self._parser.should_keep_alive() and not self._upgrading
         raw_path, _, query = self._origin.partition(b"?")
         path = (unquote_to_bytes(raw_path) if b"%" in raw_path else raw_path).decode("utf-8", "replace")
         headers, body = self._headers, bytes(self._body)
@@ -241,6 +248,11 @@ class RequestParser:
         self._raw_is_begun = True
         self.phase = "idle"
         self._closed = not keep_alive
+
+    @property
+    def body_size(self) -> int:
+        """The number of bytes that have arrived of the current body."""
+        return self._body_size
 
     @property
     def _unfinished(self) -> int:
@@ -270,7 +282,7 @@ class RequestParser:
             try:
                 self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade as exc:
-                rest = self._without_upgrade(piece[exc.args[0] :])
+                rest = self._end_upgrade(piece[exc.args[0] :])
             except httptools.HttpParserError as exc:
                 self._stop_reading(exc)
             else:
@@ -357,7 +369,11 @@ class RequestParser:
             raise HttpError(417, "expectation", "the only supported expectation is 100-continue")
         self._expects_continue = True
 
-    def _without_upgrade(self, rest: bytes) -> bytes:
+    def _end_upgrade(self, rest: bytes) -> bytes | None:
+        """Take the request as one for a WebSocket, or return the bytes to read it again without its upgrade."""
+        if self.phase == "idle":
+            self.websocket, self.early = self.requests.pop(), rest
+            return None
         # An upgrade may be ignored (RFC 9110, 7.8), but llhttp then reads no body: read the request again without it.
         lines = [f"{self._method} ".encode() + self._target + f" HTTP/{self._version}".encode()]
         lines += [name + b": " + value for name, value in self._headers if name != b"upgrade"]

@@ -41,11 +41,25 @@ _HEAD_KEPT = 1_000
 class ResponseWriter:
     """A response in pieces: `start`, then `body` until the last piece. `body` returns the bytes to send.
 
+    A response that was started with `trailers` ends with `trailers`: a client that did not ask for them (RFC 9110,
+    6.5.1) gets the end alone.
+
     Raises `ValueError` for a header that would break the response apart, and `RuntimeError` for pieces out of order, or
     of another length than the header says.
     """
 
-    __slots__ = ("_chunked", "_head", "_left", "_sends_body", "_version", "complete", "keep_alive", "started", "status")
+    __slots__ = (
+        "_chunked",
+        "_head",
+        "_left",
+        "_sends_body",
+        "_trails",
+        "_version",
+        "complete",
+        "keep_alive",
+        "started",
+        "status",
+    )
 
     def __init__(self, method: str, version: str, keep_alive: bool) -> None:
         self.status = 0
@@ -54,7 +68,7 @@ class ResponseWriter:
         self.keep_alive = keep_alive
         self._version = version
         self._sends_body = method != "HEAD"
-        self._chunked = False
+        self._chunked = self._trails = False
         self._left: int | None = None
         self._head: list[bytes] | None = None
 
@@ -68,8 +82,25 @@ class ResponseWriter:
         if request_id:
             self._head.append(b"x-request-id: %b\r\n" % request_id.encode())
 
+    def expect_trailers(self) -> None:
+        """Let the body be followed by trailers."""
+        self._trails = True
+
+    def trailers(self, headers: Headers, *, wanted: bool) -> bytes:
+        """Return the bytes that end a response with trailers; without the trailers themselves unless `wanted`."""
+        if not self._trails or self.complete or not self.started:
+            raise RuntimeError("the response has no trailers here")
+        self.complete = True
+        if not self._chunked or not self._sends_body:
+            return b""
+        lines, own = self._check_headers(headers if wanted else [])
+        if own:
+            raise ValueError("a trailer cannot frame the response")
+        return b"0\r\n%b\r\n" % lines
+
     def body(self, data: bytes, more: bool) -> bytes:
         """Return the bytes to send for a piece of the body, head first; with `more`, another piece follows."""
+        more = more or self._trails
         if self.complete:
             raise RuntimeError("the response is complete; it has no more body")
         if self._head is not None:
@@ -80,6 +111,14 @@ class ResponseWriter:
             raise RuntimeError("the response has a body before it was started")
         self.complete = not more
         return prefix + self._frame_body(data, more)
+
+    def switch(self, headers: Headers, date: bytes, request_id: str) -> bytes:
+        """Return the whole response that opens a WebSocket."""
+        self.start(101, headers, date, request_id)
+        assert self._head is not None
+        self._head.append(b"upgrade: websocket\r\nconnection: upgrade\r\n\r\n")
+        self.started = self.complete = True
+        return b"".join(self._head)
 
     def _render_headers(self, headers: Headers) -> bytes:
         key = tuple(headers)

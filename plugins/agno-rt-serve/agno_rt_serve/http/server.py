@@ -14,7 +14,7 @@ import select
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from email.utils import formatdate
 from typing import Any
@@ -24,10 +24,12 @@ import trio
 from agno_rt_serve.errors import HttpError
 from agno_rt_serve.http.asgi import ASGIApp
 from agno_rt_serve.http.budget import Budget
-from agno_rt_serve.http.connection import BODY, HEAD, IDLE, AccessLog, Connection
+from agno_rt_serve.http.connection import BODY, HEAD, IDLE, Connection
+from agno_rt_serve.http.host import AccessLog
 from agno_rt_serve.http.lifespan import Lifespan
-from agno_rt_serve.http.listening import Address, bind
+from agno_rt_serve.http.listening import Address, bind, name_of
 from agno_rt_serve.http.protocol import no_room
+from agno_rt_serve.http.proxies import Proxies
 from agno_rt_serve.http.response import error_response
 from agno_rt_serve.settings import Settings
 
@@ -53,7 +55,7 @@ class Server:
 
     `cancel_runs` is called when the grace period is over: the application then has a moment to end its streams with a
     last word, before its tasks are cancelled. Requests without an answer get a 503. `access_log` is called after each
-    response with the request, the status (0 if the client left first) and the seconds taken.
+    response.
     """
 
     def __init__(
@@ -63,18 +65,24 @@ class Server:
         *,
         cancel_runs: Callable[[], None] = lambda: None,
         access_log: AccessLog | None = None,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.app = app
         self.settings = settings
         self.access_log = access_log
-        self.state: dict[str, Any] = {}
-        self.draining = False
+        # What each request's scope has as its state.
+        self.state: dict[str, Any] = dict(state or {})
+        # Answers tell clients to close; and idle connections are closed at once.
+        self.draining = self.closes_idle = False
         self.now = 0.0
         self.date = b""
         self.addresses: list[Address] = []
+        self.proxies = Proxies(settings.trusted_proxies, settings.proxy_headers) if settings.trusted_proxies else None
         self.budget = Budget(settings.body_memory, self._shed)
         self._cancel_runs = cancel_runs
         self._connections: set[Connection] = set()
+        # The number of connections by the client's address.
+        self._shares: Counter[str] = Counter()
         self._turned_away = 0
         # Connections with the least claim to their places, the least last; and the number of rankings in this tick.
         self._ranked: list[tuple[tuple[int, float], Connection]] = []
@@ -82,6 +90,7 @@ class Server:
         self._shed_at = -1.0
         self._second = 0
         self._stopped = trio.Event()
+        self._linger = 0.0
         self._aborted = trio.Event()
         self._first_came = trio.Event()
         self._last_left = trio.Event()
@@ -96,44 +105,55 @@ class Server:
         """The number of clients with a request under way."""
         return sum(not connection.idle for connection in self._connections)
 
-    def stop(self) -> None:
-        """Stop accepting, let running requests end within the grace period, close idle connections at once."""
-        self.draining = True
+    def stop(self, *, linger: float = 0.0) -> None:
+        """Stop accepting, let running requests end within the grace period, close idle connections.
+
+        For `linger` seconds idle connections may still bring a request, whose answer tells the client to close. Without
+        it a client could send a request just as its connection is closed, and would not know whether it was served.
+        """
+        self._linger = linger
+        self.draining = self.draining or not self.settings.drain_delay
         self._stopped.set()
 
     def abort(self) -> None:
         """Stop now."""
-        self.stop()
         self._aborted.set()
+        self.stop()
 
     async def serve(
         self,
         *,
         announce: Callable[[list[Address]], None] = lambda addresses: None,
         listeners: Sequence[socket.socket] = (),
+        inner: Sequence[socket.socket] = (),
+        closed: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve until `stop()` or `abort()`; once requests can come, `announce` is called with the addresses.
 
-        Listens on `listeners`, and closes them; without any, on the host and the port of the settings. Raises
-        `UsageError` if that fails.
+        Listens on `listeners`, and closes them; without any, on the host and the port of the settings. `inner` are
+        listeners that are not announced, for other workers. Once no listener accepts any more, `closed` is called.
+        Raises `UsageError` if listening fails.
         """
         with ExitStack() as listening:
             listeners = listeners or bind(self.settings.host, self.settings.port)
-            for sock in listeners:
-                listening.enter_context(sock)
-            self.addresses = [sock.getsockname()[:2] for sock in listeners]
+            self.addresses = [name_of(sock) for sock in listeners]
+            listeners = [listening.enter_context(sock) for sock in (*listeners, *inner)]
             lifespan = Lifespan(self.app)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(lifespan.run)
                 if await lifespan.startup():
-                    self.state = lifespan.state
+                    self.state = {**self.state, **lifespan.state, "stopping": self._stopped}
                     async with trio.open_nursery() as connections:
                         self._listen(listeners, connections)
                         announce(self.addresses)
                         await self._stopped.wait()
+                        with trio.move_on_after(self.settings.drain_delay):
+                            await self._aborted.wait()
+                        self.draining = True
                         for sock in listeners:
                             trio.lowlevel.notify_closing(sock)
                         listening.close()
+                        closed()
                         await self._drain()
                         connections.cancel_scope.cancel()
                     await lifespan.shutdown()
@@ -164,33 +184,44 @@ class Server:
                 continue
             sock.setblocking(False)
             # Each event of a stream goes out at once: the kernel must not wait for more data.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if len(self._connections) < self.settings.max_connections or self._crowd_out():
-                nursery.start_soon(self._serve_connection, sock)
-            else:
-                nursery.start_soon(self._turn_away, sock)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            nursery.start_soon(self._serve_connection, Connection(self, sock))
 
-    async def _serve_connection(self, sock: socket.socket) -> None:
+    async def _serve_connection(self, connection: Connection) -> None:
+        address = connection.address
+        if address and not connection.trusted and self._shares[address] >= self.settings.max_per_client:
+            await self._turn_away(connection, _too_many_of_one_client(address))
+            return
+        if len(self._connections) >= self.settings.max_connections and not self._crowd_out():
+            await self._turn_away(connection, _too_many_connections())
+            return
         if not self._connections:
             self._read_clock()
             self._first_came.set()
-        connection = Connection(self, sock)
         self._connections.add(connection)
+        self._shares[address] += 1
         try:
             await connection.run()
         finally:
             self._connections.discard(connection)
+            self._leave_place(address)
             if not self._connections:
                 self._last_left.set()
 
-    async def _turn_away(self, sock: socket.socket) -> None:
+    def _leave_place(self, address: str) -> None:
+        self._shares[address] -= 1
+        if not self._shares[address]:
+            del self._shares[address]
+
+    async def _turn_away(self, connection: Connection, error: HttpError) -> None:
         if self._turned_away >= _TURNED_AWAY:
-            with sock, suppress(OSError):
-                sock.send(error_response(_too_many_connections(), self.date))
+            with connection.sock as sock, suppress(OSError):
+                sock.send(error_response(error, self.date))
             return
         self._turned_away += 1
         try:
-            await Connection(self, sock).turn_away(_too_many_connections())
+            await connection.turn_away(error)
         finally:
             self._turned_away -= 1
 
@@ -217,7 +248,7 @@ class Server:
 
     def _rank_connections(self) -> None:
         self._rankings += 1
-        shares = Counter(connection.address for connection in self._connections)
+        shares = self._shares
         ranked = [(claim, each) for each in self._connections if (claim := each.claim) is not None]
         # Among equal claims, the address with the most connections goes first: one client cannot drive out the rest.
         ranked.sort(key=lambda pair: (pair[0][0], -shares[pair[1].address], pair[0][1]), reverse=True)
@@ -265,9 +296,6 @@ class Server:
             self.date = formatdate(second, usegmt=True).encode("ascii")
 
     async def _drain(self) -> None:
-        for connection in list(self._connections):
-            if connection.idle:
-                connection.end("stop")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._wait_for_connections, nursery.cancel_scope)
             await self._aborted.wait()
@@ -277,7 +305,11 @@ class Server:
 
     async def _wait_for_connections(self, scope: trio.CancelScope) -> None:
         with trio.move_on_after(self.settings.grace):
+            with trio.move_on_after(self._linger):
+                await self._wait_until_empty()
+            self._close_idle()
             await self._wait_until_empty()
+        self._close_idle()
         if self._connections:
             self._cancel_runs()
             for connection in list(self._connections):
@@ -286,6 +318,12 @@ class Server:
             with trio.move_on_after(_LAST_WORDS):
                 await self._wait_until_empty()
         scope.cancel()
+
+    def _close_idle(self) -> None:
+        self.closes_idle = True
+        for connection in list(self._connections):
+            if connection.idle:
+                connection.end("stop")
 
     async def _wait_until_empty(self) -> None:
         while self._connections:
@@ -297,6 +335,12 @@ def _too_many_connections() -> HttpError:
     hint = "Try again later, or raise max_connections in [plugins.serve]."
     message = "the server has reached its limit of connections"
     return HttpError(503, "too_many_connections", message, hint, ((b"retry-after", b"1"),))
+
+
+def _too_many_of_one_client(address: str) -> HttpError:
+    hint = "Close some, or raise max_per_client in [plugins.serve]. If this is a proxy, name it in trusted_proxies."
+    message = f"{address} has reached the limit of connections for one client"
+    return HttpError(429, "too_many_connections", message, hint, ((b"retry-after", b"1"),))
 
 
 def _has_unread(sock: socket.socket) -> bool:

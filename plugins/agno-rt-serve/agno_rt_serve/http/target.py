@@ -6,7 +6,7 @@ import re
 
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["check_host_syntax", "read_target"]
+__all__ = ["check_host_syntax", "is_host", "read_target"]
 
 # A host and its port (RFC 3986, 3.2.2 and 3.2.3). A user's name before the host is not accepted, though URLs may have
 # one: `http://localhost@evil.example` is a link that lies (RFC 9110, 4.2.4).
@@ -34,6 +34,11 @@ def read_target(method: str, target: bytes) -> tuple[bytes | None, bytes]:
         hint = "Send http://HOST/PATH, or the path alone."
         raise _bad_target("the URL in the request's target does not name a host", hint)
     return authority, rest if rest.startswith(b"/") else b"/" + rest
+
+
+def is_host(host: str) -> bool:
+    """Return whether the text is HOST or HOST:PORT."""
+    return bool(host) and _AUTHORITY.fullmatch(host.encode()) is not None
 
 
 def check_host_syntax(host: bytes) -> None:

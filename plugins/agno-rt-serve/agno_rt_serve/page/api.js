@@ -8,7 +8,8 @@ export class Problem extends Error {
   }
 }
 
-async function send(path, { body, headers = {}, ...options } = {}) {
+async function send(path, { body, form, headers = {}, ...options } = {}) {
+  if (form) options.body = form;
   if (body !== undefined) {
     headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -50,12 +51,23 @@ export const get = (path, query = {}) => {
   return call(asked.size ? `${path}?${asked}` : path);
 };
 
+// Post files as a form, and return the answer's JSON.
+export function upload(path, files) {
+  const form = new FormData();
+  for (const file of files) form.append("file", file, file.name);
+  return send(path, { method: "POST", form }).then((response) => response.json());
+}
+
+// Return the address, within this page, of the picture at the path.
+export async function image(path) {
+  return URL.createObjectURL(await (await send(path)).blob());
+}
+
 // Return the path of these segments, each encoded.
 export const at = (...parts) => `/${parts.map(encodeURIComponent).join("/")}`;
 
-// Post, and yield the events of the answering stream.
-export async function* stream(path, body, signal) {
-  const response = await send(path, { method: "POST", body, signal, headers: { Accept: "text/event-stream" } });
+// Yield the events of an answering stream: pairs of the event's number (0 without one) and the event.
+async function* read(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -64,12 +76,76 @@ export async function* stream(path, body, signal) {
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop();
     for (const block of blocks) {
-      const data = block
-        .split("\n")
-        .filter((line) => line.startsWith("data:"))
-        .map((line) => line.slice(5))
-        .join("\n");
-      if (data) yield JSON.parse(data);
+      const fields = { id: "0", data: "" };
+      for (const line of block.split("\n")) {
+        const [name, text] = [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()];
+        fields[name] = name === "data" ? fields.data + text : text;
+      }
+      if (fields.data) yield [Number(fields.id), JSON.parse(fields.data)];
     }
+  }
+}
+
+// Post, and yield the events of the answering stream.
+export async function* stream(path, body, signal) {
+  const response = await send(path, { method: "POST", body, signal, headers: { Accept: "text/event-stream" } });
+  for await (const [, event] of read(response)) yield event;
+}
+
+const WAITS = [500, 1000, 2000, 4000, 8000, 8000, 8000]; // milliseconds before each attempt to connect again
+
+// Post, and yield the events of the run that begins; go on where the stream broke off if the connection is lost.
+// `onLost` is called with true when it is lost, and with false when it is back.
+export async function* streamRun(path, body, signal, onLost) {
+  const response = await send(path, { method: "POST", body, signal, headers: { Accept: "text/event-stream" } });
+  yield* keep(response, { run: "", last: 0, ended: "" }, signal, onLost);
+}
+
+// Yield the events of a run under way, or over, from the first one.
+export async function* followRun(run, signal, onLost) {
+  yield* keep(await reconnect(run, 0, signal), { run, last: 0, ended: "" }, signal, onLost);
+}
+
+const reconnect = (run, last, signal) =>
+  send(at("runs", run, "events"), { signal, headers: { Accept: "text/event-stream", "Last-Event-ID": String(last) } });
+
+async function* keep(first, state, signal, onLost) {
+  let response = first;
+  let attempt = 0;
+  for (;;) {
+    try {
+      for await (const [number, event] of read(response)) {
+        attempt = 0;
+        if (number) state.last = number;
+        if (!state.run && event.type === "run_started" && !event.path) state.run = event.run_id;
+        // A run that was paused and resumed has several ends; only the last one ends the stream.
+        if (event.run_id === state.run && event.type === "run_started") state.ended = "";
+        if (event.run_id === state.run && event.type === "run_ended") state.ended = event.status;
+        yield event;
+        if (state.ended && state.ended !== "paused") return;
+      }
+      if (state.ended || response.status === 204) return;
+    } catch (error) {
+      if (signal?.aborted || error instanceof Problem) throw error;
+    }
+    // The connection is lost, or the server went away. A run without a number is not kept: nothing to go on with.
+    if (!state.last || !state.run) return;
+    onLost?.(true);
+    for (;;) {
+      if (attempt >= WAITS.length)
+        throw new Problem("The connection was lost before the answer was complete.", {
+          hint: "If the server is running again, reload the page: the answer goes on, or is complete.",
+        });
+      await new Promise((done) => setTimeout(done, WAITS[attempt]));
+      attempt += 1;
+      if (signal?.aborted) throw new DOMException("stopped", "AbortError");
+      try {
+        response = await reconnect(state.run, state.last, signal);
+        break;
+      } catch (problem) {
+        if (signal?.aborted || problem.code !== "unreachable") throw problem;
+      }
+    }
+    onLost?.(false);
   }
 }

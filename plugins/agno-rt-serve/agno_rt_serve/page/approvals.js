@@ -12,6 +12,10 @@ const TITLES = {
 const HINTS = {
   external: "This call is carried out elsewhere. Enter its result, as JSON or as text.",
 };
+const LATER = {
+  same: { standing: { scope: "session", seconds: 3600, arguments: "same" } },
+  any: { standing: { scope: "session", seconds: null, arguments: "any" } },
+};
 const OUTCOMES = { approved: "approved", denied: "denied", answered: "answered", expired: "expired" };
 
 // A card that asks a person to decide. `settled(how)` is called once: with `decided`, `elsewhere` or `expired`.
@@ -38,7 +42,7 @@ export class ApprovalCard {
   }
 
   focus() {
-    this.node.querySelector("input, textarea, select, button")?.focus();
+    this.node.querySelector("input, textarea, select:not([id^=later]), button")?.focus();
   }
 
   #facts() {
@@ -52,9 +56,11 @@ export class ApprovalCard {
     const { kind, schema } = this.approval;
     this.form = this.submit = null;
     if (kind === "approval") {
+      const later = this.#later();
+      const approve = () => this.#decide({ decision: "approve", ...LATER[later?.value ?? ""] });
       this.#fill(
-        [argumentsTable(this.approval.call.arguments)],
-        button("Approve", "primary", () => this.#decide({ decision: "approve" })),
+        [argumentsTable(this.approval.call.arguments), later && laterField(later, this.approval)],
+        button("Approve", "primary", approve),
         button("Edit", "plain", () => this.#edit()),
         button("Deny", "plain", () => this.#deny()),
       );
@@ -68,6 +74,16 @@ export class ApprovalCard {
       button("Deny", "plain", () => this.#deny()),
     );
     this.submit = send;
+  }
+  // What the approval means for later calls. Without a definition the tool asks each time.
+  #later() {
+    const { definition, session, agent, id } = this.approval;
+    if (!definition || !session || !agent) return null;
+    return el("select", { id: `later-${id}` }, [
+      el("option", { value: "" }, "ask me each time"),
+      el("option", { value: "same" }, "with the same values: allow for an hour"),
+      el("option", { value: "any" }, "allow all in this conversation"),
+    ]);
   }
   #edit() {
     let given;
@@ -99,7 +115,7 @@ export class ApprovalCard {
   }
   #fill(content, ...buttons) {
     this.#refuse("");
-    this.body.replaceChildren(...content, el("div", { class: "buttons" }, buttons));
+    this.body.replaceChildren(...content.filter(Boolean), el("div", { class: "buttons" }, buttons));
   }
   #refuse(text) {
     this.alert.textContent = text;
@@ -178,6 +194,10 @@ export class ApprovalCard {
 
 function button(label, kind, act) {
   return el("button", { type: "button", class: kind, click: act }, label);
+}
+
+function laterField(select, { call: asked }) {
+  return el("div", { class: "field" }, el("label", { for: select.id }, `Later calls of ${asked.name}`), select);
 }
 
 function argumentsTable(text) {

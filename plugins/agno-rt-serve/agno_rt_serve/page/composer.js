@@ -5,6 +5,8 @@ import { $, el, fileSize, say } from "./dom.js";
 const KINDS = { image: "image", audio: "audio", video: "video" };
 const told = JSON.parse(document.documentElement.dataset.settings);
 
+const COMPOSED = 50; // milliseconds after the end of a composition in which Enter belongs to the input method
+
 let files = [];
 
 export function setUpComposer({ send, stop }) {
@@ -17,8 +19,15 @@ export function setUpComposer({ send, stop }) {
     setDraft("");
   });
   input.addEventListener("input", fit);
+  // The Enter that confirms an input method's candidate is not the Enter that sends. Browsers tell it apart by
+  // `isComposing` or by the key code 229; Safari ends the composition first, so an Enter right after the end counts too.
+  let composed = -Infinity;
+  input.addEventListener("compositionend", (event) => {
+    composed = event.timeStamp;
+  });
   input.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (event.timeStamp - composed < COMPOSED) return;
     event.preventDefault();
     form.requestSubmit();
   });

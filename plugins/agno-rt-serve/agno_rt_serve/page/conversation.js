@@ -1,15 +1,31 @@
 // One conversation with an agent: its turns, the run under way, and the messages queued behind the run.
 
-import { at, get, stream } from "./api.js";
+import { at, call, followRun, get, streamRun } from "./api.js";
 import { askApprovals } from "./approvals.js";
 import { el, newId, say } from "./dom.js";
 import { AT_ONCE, loadHistory } from "./history.js";
 import { fault, textOf } from "./parts.js";
 import { Turn } from "./turn.js";
 
+// A run goes on without the page for this long: long enough to reload it, or to find the network again.
+const DETACH = "detach;grace=300";
+let keeps = true; // whether the server's memory keeps events, without which a run cannot go on without the page
+
+// Begin a run, one that goes on without the page if the server can.
+async function* begin(path, body, signal, onLost) {
+  if (keeps)
+    try {
+      return yield* streamRun(path, { ...body, disconnect: DETACH }, signal, onLost);
+    } catch (problem) {
+      if (problem.status !== 501) throw problem;
+      keeps = false;
+    }
+  yield* streamRun(path, body, signal, onLost);
+}
+
 export class Conversation {
-  // `on` has callbacks, each called with the conversation: changed, named (it has a session now), ended (a run ended),
-  // follow (scroll to its end), anew (start a new chat); and `edit`, called with text to put into the form.
+  // `on` has callbacks, each called with the conversation: changed, named (it has a session now), began and ended (a
+  // run did), follow (scroll to its end), anew (start a new chat); and `edit`, called with text to put into the form.
   constructor(agent, session, on) {
     Object.assign(this, { agent, session, on, title: "", draft: "" });
     this.turns = [];
@@ -25,6 +41,7 @@ export class Conversation {
   }
   #last;
   #control = null;
+  #turn = null; // the turn of the run under way
 
   // Stored on the server ----------------------------------------------------------------------------------------
 
@@ -68,8 +85,9 @@ export class Conversation {
       `Show earlier messages (${count})`,
     );
   }
-  #addStored({ input, parts, record }) {
+  #addStored({ input, parts, record, live }) {
     const turn = this.#add(input);
+    if (live) return this.#attach(turn, record);
     turn.parts = parts;
     turn.changed = new Set(parts);
     turn.draw();
@@ -136,8 +154,20 @@ export class Conversation {
     this.queue.splice(index, 1);
     this.on.changed(this);
   }
-  stop() {
-    this.#control?.abort();
+  // Cancel the run under way. The run goes on without this page, so that hanging up is not enough.
+  async stop() {
+    const [turn, control] = [this.#turn, this.#control];
+    if (!turn || turn.stopping) return;
+    turn.stopping = true;
+    say("Stopping");
+    if (turn.details.runId) await this.#cancel(turn, control);
+  }
+  async #cancel(turn, control) {
+    try {
+      await call(at("runs", turn.details.runId, "cancel"), { method: "POST", body: {} });
+    } catch {
+      control?.abort(); // the run is not kept: hanging up cancels it
+    }
   }
 
   // Do one run at a time: a resumed run waits for the run under way.
@@ -165,31 +195,50 @@ export class Conversation {
       this.session = newId();
       this.on.named(this);
     }
-    await this.#stream(this.#add(content), at("agents", this.agent, "runs"), { input: content, session: this.session });
+    const turn = this.#add(content);
+    const body = { input: content, session: this.session, within: true };
+    await this.#show(turn, (signal, lost) => begin(at("agents", this.agent, "runs"), body, signal, lost));
+  }
+  // Follow a run that another window, or this one before it was reloaded, has begun.
+  #attach(turn, record) {
+    turn.details.runId = record.id;
+    this.#alone(async () => {
+      const seen = await this.#show(turn, (signal, lost) => followRun(record.id, signal, lost));
+      if (seen) return;
+      turn.parts = [{ kind: "note", text: "This run is still under way, in another window or another process." }];
+      turn.changed = new Set(turn.parts);
+      turn.draw();
+    });
   }
   // Show the events of a run as they come. Return whether there were any.
-  async #stream(turn, path, body) {
+  async #show(turn, open) {
     let begun = false;
     this.running = true;
-    this.#control = new AbortController();
+    const control = new AbortController();
+    [this.#control, this.#turn] = [control, turn];
     turn.begin();
     this.log.setAttribute("aria-busy", "true");
     this.on.changed(this);
     this.on.follow(this);
     say(`${this.agent} is answering`);
     try {
-      for await (const event of stream(path, body, this.#control.signal)) {
+      for await (const event of open(control.signal, (lost) => turn.reconnecting(lost))) {
+        if (!begun) this.on.began(this);
         begun = true;
         turn.take(event);
+        if (turn.stopping === true && turn.details.runId) {
+          turn.stopping = "asked";
+          this.#cancel(turn, control);
+        }
       }
-      if (turn.status === "running")
+      if (turn.status === "running" && begun)
         turn.failed("The connection was lost before the answer was complete.", "Is the server still running?");
     } catch (problem) {
-      if (this.#control.signal.aborted) turn.stopped("Stopped.");
-      else turn.failed(problem.message, problem.hint);
+      if (control.signal.aborted) turn.stopped("Stopped.");
+      else if (begun || !turn.details.runId) turn.failed(problem.message, problem.hint);
     }
     turn.close();
-    this.#control = null;
+    [this.#control, this.#turn] = [null, null];
     this.running = false;
     this.log.removeAttribute("aria-busy");
     if (turn.status === "completed") say(`${this.agent} has answered`);
@@ -225,7 +274,8 @@ export class Conversation {
       for (const note of place.querySelectorAll(".settled")) turn.show({ kind: "note", text: note.textContent });
       place.replaceChildren();
       return this.#alone(async () => {
-        const begun = await this.#stream(turn, at("runs", runId, "resume"), {});
+        const path = at("runs", runId, "resume");
+        const begun = await this.#show(turn, (signal, lost) => begin(path, { within: true }, signal, lost));
         if (!begun) this.#pause(turn); // the run still waits
       });
     };

@@ -8,16 +8,7 @@ export const AT_ONCE = 60;
 // Load the session. Return {known, title, agent, total, shown, turns}; `known` is false if the server does not have
 // the session. A turn is {input, parts, record}.
 export async function loadHistory(session, last) {
-  const [kept, runs] = await Promise.all([
-    get(at("sessions", session), { last }).catch((problem) => {
-      if (problem.status === 404) return null;
-      throw problem;
-    }),
-    get("/runs", { session, limit: 100 }).then(
-      (body) => body.runs.filter((run) => !run.parent),
-      () => [],
-    ),
-  ]);
+  const [kept, runs] = await loadBoth(session, last);
   const messages = kept?.messages ?? [];
   const turns = placeRuns(turnsOf(messages), runs, messages.length < (kept?.total ?? 0));
   for (const turn of turns) if (turn.record?.status === "paused") turn.parts = await partsOfRun(turn.record.id);
@@ -29,6 +20,23 @@ export async function loadHistory(session, last) {
     shown: messages.length,
     turns,
   };
+}
+
+// Load the session and its runs. A run that ends in between is in neither: load again if the session has grown.
+async function loadBoth(session, last) {
+  const look = (count) =>
+    get(at("sessions", session), { last: count }).catch((problem) => {
+      if (problem.status === 404) return null;
+      throw problem;
+    });
+  for (let attempt = 1; ; attempt += 1) {
+    const kept = await look(last);
+    const runs = await get("/runs", { session, limit: 100 }).then(
+      (body) => body.runs.filter((run) => !run.parent),
+      () => [],
+    );
+    if (attempt === 3 || (await look(1))?.total === kept?.total) return [kept, runs];
+  }
 }
 
 function turnsOf(messages) {
@@ -65,7 +73,7 @@ function placeRuns(turns, runs, cut) {
       turns[found].record = record;
       place = found + 1;
     } else if (record.status !== "completed" && (!cut || place > 0 || record.status === "paused")) {
-      turns.splice(place, 0, { input: record.input, parts: unfinished(record), record });
+      turns.splice(place, 0, { input: record.input, parts: unfinished(record), record, live: isLive(record) });
       place += 1;
     }
   }
@@ -88,11 +96,12 @@ async function partsOfRun(id) {
   return parts;
 }
 
+const isLive = (record) => record.status === "running" && !record.stopped;
+
 function unfinished(record) {
   if (record.stopped)
     return [{ kind: "note", text: "This run was cut off when its server ended. It can be resumed under Runs." }];
-  if (record.status === "running")
-    return [{ kind: "note", text: "This run is still under way, in another window or another process." }];
+  if (isLive(record)) return []; // its events are followed
   if (record.status === "cancelled") return [{ kind: "note", text: "Stopped." }];
   const [text, ...hint] = (record.error ?? "").split("\n");
   return text ? [{ kind: "error", text, hint: hint.join("\n") }] : [];

@@ -5,7 +5,10 @@ import { refreshBadge, showAllApprovals } from "./approvals.js";
 import { draft, drawQueue, setComposer, setDraft, setUpComposer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import { $, el, store, stored } from "./dom.js";
+import { showKnowledge } from "./knowledge.js";
+import { showLive } from "./live.js";
 import { fault, textOf } from "./parts.js";
+import { graph } from "./pictures.js";
 import { showRun, showRuns } from "./runs.js";
 import { linkTo, SessionList } from "./sessions.js";
 import { isSignedIn, setUpDoor } from "./sign_in.js";
@@ -33,6 +36,9 @@ const told = {
     history.replaceState(null, "", linkTo(conversation.agent, conversation.session));
     list.mark(conversation.session);
     $("welcome").hidden = true;
+  },
+  began(conversation) {
+    if (!list.sessions.some((one) => one.id === conversation.session)) list.refresh();
   },
   async ended() {
     await list.refresh();
@@ -110,7 +116,10 @@ function drawWelcome() {
       el("h2", {}, shown.agent),
       el("p", {}, "This server has no agent of this name. Choose another one above."),
     );
-  const about = el("dl", {}, el("dt", {}, "Model"), el("dd", { class: "mono" }, agent.model));
+  const about = el("dl", {});
+  if (agent.model) about.append(el("dt", {}, "Model"), el("dd", { class: "mono" }, agent.model));
+  else about.append(el("dt", {}, "Kind"), el("dd", {}, agent.kind));
+  if (agent.parts.length) about.append(el("dt", {}, "Parts"), el("dd", {}, agent.parts.join(", ")));
   agent.tools.forEach((tool, index) => {
     about.append(
       el("dt", index ? { "aria-hidden": "true" } : {}, index ? "" : "Tools"),
@@ -133,6 +142,7 @@ function drawWelcome() {
       ? el("div", { class: "suggestions", role: "group", "aria-label": "Questions to begin with" }, asked)
       : "",
     about,
+    agent.parts.length ? graph(`${agent.name} as a graph`, at("agents", agent.name, "graph"), true) : "",
   );
 }
 
@@ -167,6 +177,17 @@ function runsView(options = {}) {
 function runView(id) {
   return showView("runs", "Run", (view) => showRun(view, id, () => runView(id)));
 }
+function knowledgeView(name) {
+  const open = (other) => {
+    const link = `#knowledge/${encodeURIComponent(other)}`;
+    if (location.hash === link) knowledgeView(other);
+    else location.hash = link;
+  };
+  return showView("knowledge", "Knowledge", (view) => showKnowledge(view, name, open));
+}
+function liveView() {
+  return showView("live", "Live", showLive);
+}
 function approvalsView() {
   return showView("approvals", "Approvals", (view) =>
     showAllApprovals(view, {
@@ -185,7 +206,7 @@ async function goOn(run, approval, where) {
   where.append(turn.node);
   turn.begin();
   try {
-    for await (const event of stream(at("runs", run, "resume"), {})) turn.take(event);
+    for await (const event of stream(at("runs", run, "resume"), { within: true })) turn.take(event);
   } catch (problem) {
     turn.failed(problem.message, problem.hint);
   }
@@ -196,7 +217,7 @@ async function goOn(run, approval, where) {
   told.ended();
 }
 
-// Show the view of the address: #/AGENT, #/AGENT/SESSION, #runs, #runs/ID or #approvals.
+// Show the view of the address: #/AGENT, #/AGENT/SESSION, #runs, #runs/ID, #approvals, #knowledge/NAME or #live.
 function route() {
   closeSide();
   const [place, ...rest] = location.hash
@@ -211,6 +232,8 @@ function route() {
     });
   if (place === "runs") return rest[0] ? runView(rest[0]) : runsView();
   if (place === "approvals") return approvalsView();
+  if (place === "live") return liveView();
+  if (place === "knowledge") return knowledgeView(rest[0]);
   const last = stored("agno-rt.agent");
   const agent = rest[0] || (agents.some((one) => one.name === last) ? last : agents[0].name);
   if (!rest[0]) history.replaceState(null, "", linkTo(agent));
@@ -294,6 +317,16 @@ function setUp() {
   }, POLL);
 }
 
+// Return the options to choose from; agents, teams and workflows in groups if there are several kinds.
+function offered(all) {
+  const options = (some) => some.map((one) => el("option", {}, one.name));
+  const kinds = [...new Set(all.map((one) => one.kind))];
+  if (kinds.length < 2) return options(all);
+  return kinds.map((kind) =>
+    el("optgroup", { label: `${kind[0].toUpperCase()}${kind.slice(1)}s` }, options(all.filter((one) => one.kind === kind))),
+  );
+}
+
 async function start() {
   setUp();
   try {
@@ -307,7 +340,7 @@ async function start() {
     return;
   }
   $("leave").hidden = !isSignedIn();
-  $("agent").replaceChildren(...agents.map((agent) => el("option", {}, agent.name)));
+  $("agent").replaceChildren(...offered(agents));
   list.refresh().then(drawTitle);
   refreshBadge();
   await route();

@@ -72,6 +72,16 @@ const DRAW = {
     "thought",
     (node, part) => drawFold(node, "Reasoning", part.text.trim().split("\n")[0], [["Reasoning", part.text]]),
   ],
+  member: [
+    "details",
+    "member",
+    (node, part) => {
+      const about = part.calls ? `calls ${part.calls}` : part.text.trim().split("\n").at(-1);
+      const sections = part.text ? [["Answer", part.text]] : [];
+      if (part.error) sections.push(["Error", part.error]);
+      drawFold(node, part.name, about, sections, part.state);
+    },
+  ],
   tool: [
     "details",
     "tool",

@@ -1,7 +1,8 @@
-// Details of a run: model, time, tokens and steps, gathered from its events and shown in a line that unfolds.
+// Details of a run: model, time, tokens and timeline, gathered from its events and shown in a line that unfolds.
 
 import { get } from "./api.js";
 import { copyButton, el, lasted, plural } from "./dom.js";
+import { drawTimeline, spent, Timeline } from "./timeline.js";
 
 const KEPT_EVENTS = 2000;
 
@@ -11,7 +12,7 @@ export class RunDetails {
     this.session = null;
     this.model = "";
     this.usage = null;
-    this.steps = [];
+    this.timeline = new Timeline();
     this.events = [];
     this.elapsed = 0; // milliseconds, pauses left out
     this.#since = null;
@@ -27,37 +28,22 @@ export class RunDetails {
   pause() {
     this.elapsed = this.#now();
     this.#since = null;
+    this.timeline.close(this.elapsed);
   }
 
   take(event) {
     this.#keep(event);
-    if (event.type === "run_started" && !this.runId)
+    if (event.type === "run_started" && (this.runId ? event.run_id === this.runId : !event.path))
       Object.assign(this, { runId: event.run_id, session: event.session });
+    this.timeline.take(event, this.#now());
     if (event.run_id && event.run_id !== this.runId) return;
-    if (event.type === "model_started") {
-      this.model = event.model;
-      this.#open("model", event.model || "answered by a hook", String(event.turn));
-    } else if (event.type === "model_ended") {
-      this.#close("model", String(event.turn), event.status, event.usage.output_tokens ? tokens(event.usage) : "");
-    } else if (event.type === "tool_started") {
-      this.#open("tool", event.call.name, event.call.id);
-    } else if (event.type === "tool_ended") {
-      this.#close("tool", event.call.id, event.status);
-    } else if (event.type === "approval_asked") {
-      this.#open("person", `${event.call.name} waits for a person`, event.approval);
-      this.#close("person", event.approval, "waiting");
-    } else if (event.type === "run_ended") {
-      this.usage = event.usage;
-    }
+    if (event.type === "model_started") this.model = event.model;
+    else if (event.type === "run_ended") this.usage = event.usage;
+  }
+  get empty() {
+    return !this.timeline.spans.length;
   }
 
-  #open(kind, name, id) {
-    this.steps.push({ kind, name, id, start: this.#now(), end: null, status: "running", about: "" });
-  }
-  #close(kind, id, status, about = "") {
-    const step = this.steps.findLast((one) => one.kind === kind && one.id === id && one.end === null);
-    if (step) Object.assign(step, { end: this.#now(), status, about });
-  }
   // Consecutive pieces of a text are kept as one event: a long answer has thousands of pieces.
   #keep(event) {
     const last = this.events.at(-1);
@@ -68,8 +54,7 @@ export class RunDetails {
 
   line() {
     const facts = [this.model, lasted(this.#now())];
-    if (this.usage && this.usage.input_tokens + this.usage.output_tokens) facts.push(tokens(this.usage));
-    if (this.usage?.cost) facts.push(`$${this.usage.cost.toPrecision(2)}`);
+    if (this.usage && this.usage.input_tokens + this.usage.output_tokens) facts.push(spent(this.usage));
     return facts.filter(Boolean).join(" · ");
   }
 
@@ -101,7 +86,7 @@ export class RunDetails {
       el(
         "div",
         { class: "inside" },
-        timeline(this.steps, Math.max(1, this.#now())),
+        drawTimeline(this.timeline.spans, Math.max(1, this.#now())),
         ids,
         el(
           "details",
@@ -113,29 +98,4 @@ export class RunDetails {
       ),
     );
   }
-}
-
-export function tokens(usage) {
-  return `${plural(usage.input_tokens, "token")} in, ${usage.output_tokens.toLocaleString()} out`;
-}
-
-function timeline(steps, whole) {
-  const list = el("ol", { class: "timeline" });
-  for (const step of steps) {
-    const end = step.end ?? whole;
-    const bar = el("span", { class: "bar" });
-    bar.style.left = `${(100 * step.start) / whole}%`;
-    bar.style.width = `${Math.max(0.5, (100 * (end - step.start)) / whole)}%`;
-    list.append(
-      el(
-        "li",
-        { "data-kind": step.kind, "data-state": step.status },
-        el("span", { class: "what" }, step.kind === "model" ? `Turn ${step.id}: ${step.name}` : step.name),
-        el("span", { class: "track", "aria-hidden": "true" }, bar),
-        el("span", { class: "took" }, step.kind === "person" ? "" : lasted(end - step.start)),
-        step.about ? el("span", { class: "about" }, step.about) : null,
-      ),
-    );
-  }
-  return list;
 }

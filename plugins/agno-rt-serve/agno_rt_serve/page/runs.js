@@ -1,12 +1,15 @@
 // Stored runs: a list by status, and the view of one run with its steps and actions.
 
 import { at, call, get, stream } from "./api.js";
-import { copyButton, el, lasted, timeNode } from "./dom.js";
+import { copyButton, el, lasted, plural, timeNode } from "./dom.js";
 import { fault } from "./parts.js";
+import { graph } from "./pictures.js";
 import { linkTo } from "./sessions.js";
+import { drawTimeline, nestRows } from "./timeline.js";
 
 const STATUSES = ["", "running", "paused", "completed", "failed", "cancelled", "limited"];
 const PAGE = 50;
+const STAY = Symbol("the view stays");
 
 export async function showRuns(place, { status = "", limit = PAGE, again }) {
   const { runs } = await get("/runs", { status, limit });
@@ -69,8 +72,10 @@ export async function showRuns(place, { status = "", limit = PAGE, again }) {
     );
 }
 
+const EVERY = 1500; // milliseconds between two looks at a run under way
+
 export async function showRun(place, id, again) {
-  const run = await get(at("runs", id));
+  const [run, { rows }] = await Promise.all([get(at("runs", id)), get(at("runs", id, "timeline"))]);
   const { approvals = [], steps = [] } = run;
   const acts = el("div", { class: "buttons" });
   const pending = approvals.filter((one) => one.status === "pending");
@@ -84,8 +89,7 @@ export async function showRun(place, id, again) {
           click: async (event) => {
             event.currentTarget.disabled = true;
             try {
-              await work();
-              await again();
+              if ((await work()) !== STAY) await again();
             } catch (problem) {
               acts.after(fault(problem.message, problem.hint));
             }
@@ -96,6 +100,7 @@ export async function showRun(place, id, again) {
     );
   if (["paused", "failed", "cancelled", "limited", "stopped"].includes(statusOf(run)) && !pending.length)
     act("Resume", "primary", () => resumed(run.id));
+  if (steps.length && !run.parent) act("Fork …", "plain", () => openFork(acts, run, steps));
   if (run.status === "running" || run.status === "paused")
     act("Cancel this run", "plain", () => call(at("runs", run.id, "cancel"), { method: "POST", body: {} }));
   place.append(
@@ -109,6 +114,11 @@ export async function showRun(place, id, again) {
   );
   if (run.error) place.append(fault(...split(run.error)));
   if (run.content) place.append(el("h3", {}, "Answer"), el("pre", { class: "block", tabindex: "0" }, run.content));
+  const way = el("div", {});
+  place.append(el("h3", {}, "Timeline"), way);
+  drawWay(way, rows, run);
+  place.append(graph("The run as a graph", at("runs", id, "graph"), run.kind !== "agent" && rows.length > 3));
+  follow(place, id, run, way, again);
   place.append(
     el("h3", {}, "Steps"),
     steps.length
@@ -145,6 +155,33 @@ export async function showRun(place, id, again) {
       el("pre", { tabindex: "0" }, JSON.stringify(run, null, 2)),
     ),
   );
+}
+
+function drawWay(way, rows, run) {
+  const spans = nestRows(rows);
+  // The first row is the run itself.
+  const whole = Math.max(0.001, run.updated_at - run.created_at, ...rows.map((row) => row.ended ?? 0));
+  const within = spans[0]?.within ?? [];
+  way.replaceChildren(
+    within.length ? drawTimeline(within, 1000 * whole) : el("p", { class: "empty" }, "No parts are stored."),
+  );
+}
+
+// While the run is under way, draw its timeline and its graph anew; at its end, the whole view.
+function follow(place, id, run, way, again) {
+  if (statusOf(run) !== "running") return;
+  const timer = setInterval(async () => {
+    if (!place.isConnected) return clearInterval(timer);
+    if (document.hidden) return;
+    const [now, { rows }] = await Promise.all([get(at("runs", id)), get(at("runs", id, "timeline"))]).catch(() => [run, {}]);
+    if (!place.isConnected || !rows) return;
+    if (now.status !== "running") {
+      clearInterval(timer);
+      return again();
+    }
+    drawWay(way, rows, { ...now, updated_at: Date.now() / 1000 });
+    place.querySelector("details.graph")?.dispatchEvent(new Event("refresh"));
+  }, EVERY);
 }
 
 // The store says "running" for a run whose server ended in its middle; `stopped` tells such a run apart.
@@ -190,6 +227,54 @@ function stepNode(step, index, steps) {
 function split(error) {
   const [text, ...hint] = error.split("\n");
   return [text, hint.join("\n")];
+}
+
+// Show a form for a new run that begins with the first steps of this one.
+function openFork(acts, run, steps) {
+  const at_ = el(
+    "select",
+    { id: "fork-at" },
+    el("option", { value: "" }, "all steps"),
+    steps
+      .map((step, index) => {
+        const kept = index > 1 ? `${plural(index - 1, "step")}, before: ${step.text || step.kind}` : "no step";
+        return el("option", { value: index }, kept);
+      })
+      .slice(1)
+      .toReversed(),
+  );
+  const input = el("textarea", { id: "fork-input", rows: "2", placeholder: run.input });
+  const form = el(
+    "form",
+    {
+      class: "card",
+      submit: async (event) => {
+        event.preventDefault();
+        const body = { ...(at_.value === "" ? {} : { at: Number(at_.value) }), ...(input.value.trim() ? { input: input.value } : {}) };
+        form.querySelector("button").disabled = true;
+        try {
+          const { run_id: made } = await call(at("runs", run.id, "fork"), { method: "POST", body });
+          await resumed(made);
+          location.hash = `#runs/${encodeURIComponent(made)}`;
+        } catch (problem) {
+          form.querySelector("button").disabled = false;
+          form.append(fault(problem.message, problem.hint));
+        }
+      },
+    },
+    el("h3", {}, "Fork this run"),
+    el("p", {}, "A new run begins with the steps that you keep, and goes on by itself. This run stays unchanged."),
+    el(
+      "div",
+      { class: "fields" },
+      el("div", { class: "field" }, el("label", { for: "fork-at" }, "Keep"), at_),
+      el("div", { class: "field" }, el("label", { for: "fork-input" }, "Another input ", el("span", { class: "optional" }, "optional")), input),
+    ),
+    el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary" }, "Fork and run")),
+  );
+  acts.after(form);
+  at_.focus();
+  return STAY;
 }
 
 // Resume a run, and wait until it ends or pauses again.

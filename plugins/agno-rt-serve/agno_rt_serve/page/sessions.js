@@ -1,6 +1,7 @@
 // The list of stored conversations: search, open, rename, export, delete.
 
 import { at, call, get } from "./api.js";
+import { ask } from "./confirm.js";
 import { $, copyText, el, timeNode, toast } from "./dom.js";
 
 const PAGE = 40;
@@ -28,16 +29,45 @@ export class SessionList {
     const number = (this.number = (this.number ?? 0) + 1);
     try {
       const { sessions, next } = await get("/sessions", { q: $("find").value.trim(), limit: PAGE });
+      const begun = $("find").value.trim() ? [] : await this.#begun(sessions);
       if (number !== this.number) return;
+      sessions.unshift(...begun);
       Object.assign(this, { sessions, next: next ?? null, problem: null });
     } catch (problem) {
       Object.assign(this, { sessions: [], next: null, problem });
     }
     this.draw();
   }
+  // Conversations that are not stored, since their first run is under way. Notes the state of the stored ones, too.
+  async #begun(sessions) {
+    if (this.keepsNoRuns) return [];
+    try {
+      const found = await Promise.all(["running", "paused"].map((status) => get("/runs", { status, limit: PAGE })));
+      const first = new Map();
+      for (const run of found.flatMap(({ runs }) => runs))
+        if (run.session && !run.parent && !run.stopped) first.set(run.session, run);
+      const describe = (run) => ({
+        title: run.input.split("\n")[0].slice(0, 60),
+        state: run.status === "paused" ? "waits for a person" : "answering",
+      });
+      for (const session of sessions) {
+        // A session that is stored at the first pause has no title yet.
+        if (first.has(session.id)) {
+          const { title, state } = describe(first.get(session.id));
+          Object.assign(session, { title: session.title || title, state });
+        }
+        first.delete(session.id);
+      }
+      return [...first.values()].map((run) => ({ id: run.session, agent: run.agent, begun: true, ...describe(run) }));
+    } catch {
+      this.keepsNoRuns = true;
+      return [];
+    }
+  }
   async #more() {
     const { sessions, next } = await get("/sessions", { q: $("find").value.trim(), limit: PAGE, before: this.next });
-    this.sessions.push(...sessions);
+    const known = new Set(sessions.map((session) => session.id));
+    this.sessions = [...this.sessions.filter((session) => !(session.begun && known.has(session.id))), ...sessions];
     this.next = next ?? null;
     this.draw();
   }
@@ -86,9 +116,10 @@ export class SessionList {
         "span",
         { class: "meta" },
         session.agent ? `${session.agent} · ` : "",
-        session.updated_at ? timeNode(session.updated_at) : null,
+        session.state || (session.updated_at ? timeNode(session.updated_at) : null),
       ),
     );
+    if (session.begun) return el("li", { "data-session": session.id }, link);
     const more = el(
       "button",
       { type: "button", class: "quiet dots", "aria-label": `More about ${title}`, "aria-haspopup": "menu" },
@@ -140,7 +171,7 @@ export class SessionList {
 
   async #delete(session) {
     if (
-      !(await confirmed(
+      !(await ask(
         `Delete “${session.title || "Untitled"}”?`,
         "The server deletes the conversation for good.",
         "Delete",
@@ -178,18 +209,6 @@ function download(session) {
   link.remove();
 }
 
-// Ask for confirmation in a dialog. Return whether the answer was yes.
-function confirmed(question, detail, yes) {
-  const dialog = $("confirm");
-  $("confirm-question").textContent = question;
-  $("confirm-detail").textContent = detail;
-  $("confirm-yes").textContent = yes;
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((answered) =>
-    dialog.addEventListener("close", () => answered(dialog.returnValue === "yes"), { once: true }),
-  );
-}
 
 // The menu of a conversation: one element, moved to the button that opens it.
 function setUpMenu() {
@@ -203,8 +222,6 @@ function setUpMenu() {
       items.at((at_ + step) % items.length).focus();
     }
   });
-  for (const button of $("confirm").querySelectorAll("button"))
-    button.addEventListener("click", () => $("confirm").close(button.value));
 }
 function openMenu(button, entries) {
   const menu = $("menu");

@@ -12,9 +12,11 @@ export class Turn {
     this.parts = [];
     this.details = new RunDetails();
     this.status = "";
+    this.stopping = false;
     this.spoke = false;
     this.begun = 0; // number of parts when the model was asked last
     this.changed = new Set();
+    this.within = new Map(); // the parts of the runs within, by their ids
     this.told = new Set(); // ids of the approvals that were shown
     this.answer = el("div", { class: "answer" });
     this.wait = el("div", { class: "waiting", "aria-hidden": "true", hidden: true }, el("i"), el("i"), el("i"));
@@ -40,8 +42,29 @@ export class Turn {
   }
   take(event) {
     this.details.take(event);
-    if (event.run_id && this.details.runId && event.run_id !== this.details.runId) return;
+    const root = this.details.runId;
+    if (event.run_id && (root ? event.run_id !== root : event.path)) return this.#takeWithin(event);
     this[`on_${event.type}`]?.(event);
+  }
+  // Show who says what within the run: a team's members, the agents of a workflow. Each run within is a part that folds.
+  #takeWithin(event) {
+    if (event.type === "run_started") this.within.set(event.run_id, { kind: "member", name: event.agent, text: "" });
+    const part = this.within.get(event.run_id);
+    if (!part) return;
+    if (event.type === "text_delta") part.text += event.text;
+    else if (event.type === "tool_started") part.calls = event.call.name;
+    else if (event.type === "tool_ended") part.calls = "";
+    else if (event.type === "turn_restarted") part.text = "";
+    else if (event.type === "run_ended") Object.assign(part, { state: event.status, error: event.error ?? "" });
+    else return;
+    // A team within a team, or a workflow, has no words of its own.
+    if (!part.text && !part.calls && !part.error) return;
+    this.wait.hidden = true;
+    part.state ??= "running";
+    this.show(part);
+  }
+  on_run_started() {
+    this.status = "running";
   }
   on_model_started() {
     this.spoke = false;
@@ -103,7 +126,7 @@ export class Turn {
   }
   on_run_ended(event) {
     this.status = event.status;
-    if (event.status === "cancelled") return this.stopped("The server stopped this run.");
+    if (event.status === "cancelled") return this.stopped(this.stopping ? "Stopped." : "The server stopped this run.");
     if (!this.spoke && event.content) this.show({ kind: "text", text: event.content });
     if (event.error) {
       const [text, ...hint] = event.error.split("\n");
@@ -115,6 +138,12 @@ export class Turn {
     this.show({ kind: "error", text, hint });
     say(`Error: ${text}`);
   }
+  // Tell of a lost connection, until it is back.
+  reconnecting(lost) {
+    this.broken ??= el("p", { class: "note", role: "status" }, "The connection is lost. Connecting again …");
+    if (lost) this.under.before(this.broken);
+    else this.broken.remove();
+  }
   stopped(text) {
     this.status = "cancelled";
     this.show({ kind: "note", text });
@@ -122,10 +151,11 @@ export class Turn {
   }
   // Finish the turn when the stream is over, for whatever reason.
   close() {
+    this.broken?.remove();
     this.details.pause();
     this.wait.hidden = true;
     for (const part of this.parts) {
-      if (part.kind === "tool" && part.state === "running") this.show(Object.assign(part, { state: "cancelled" }));
+      if ((part.kind === "tool" || part.kind === "member") && part.state === "running") this.show(Object.assign(part, { state: "cancelled" }));
       if (part.kind === "text") this.show(Object.assign(part, { done: true }));
     }
     this.#following(() => {
@@ -210,14 +240,14 @@ export class Turn {
     const forgotten = this.status === "failed" || this.status === "cancelled";
     this.under.replaceChildren(
       acts,
-      ...(this.details.runId && this.details.steps.length ? [this.details.draw()] : []),
+      ...(this.details.runId && !this.details.empty ? [this.details.draw()] : []),
       ...(forgotten ? [el("span", {}, "The agent does not remember this question.")] : []),
     );
   }
   // Draw the line below a stored turn. If its run is stored too, `record` has the run's id and times.
   drawStored(record) {
     this.drawUnder();
-    if (!record || this.details.steps.length) return;
+    if (!record || !this.details.empty) return;
     this.under.append(
       el(
         "a",

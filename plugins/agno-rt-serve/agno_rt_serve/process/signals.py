@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,14 +14,17 @@ import trio
 
 __all__ = ["stop_requests"]
 
+_TERMINAL = "/dev/tty"
 _HANG_UP = getattr(signal, "SIGHUP", None)
 # For so many seconds after the server's end, its process counts as ending too.
 _ENDING = 5.0
 
 
 @contextmanager
-def stop_requests() -> Iterator[AsyncIterator[int]]:
+def stop_requests(reload: Callable[[], None] | None = None) -> Iterator[AsyncIterator[int]]:
     """Give 1 for the first signal to stop, 2 for the second, and so on.
+
+    If `reload` is given, SIGHUP calls it, unless the terminal from which the process was started is gone.
 
     SIGHUP, which comes when a terminal is closed, asks once like the others, but never insists: the shell and the
     system both send it. An ignored SIGHUP, as under `nohup`, stays ignored. For a process with no other purpose than
@@ -32,7 +36,7 @@ def stop_requests() -> Iterator[AsyncIterator[int]]:
     late = _LateSignals(numbers)
     # Below trio's own handlers: when trio removes those, these are in place at once.
     before = {number: signal.signal(number, late) for number in numbers}
-    requests = _Requests()
+    requests = _Requests(reload)
     try:
         with trio.open_signal_receiver(*numbers) as received:
             yield requests.count(received)
@@ -47,14 +51,27 @@ def stop_requests() -> Iterator[AsyncIterator[int]]:
 class _Requests:
     """A count of the requests to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, reload: Callable[[], None] | None) -> None:
         self.asked = 0
+        self._reload = reload
+        self._had_terminal = _has_terminal()
 
     async def count(self, received: AsyncIterator[int]) -> AsyncIterator[int]:
         async for number in received:
-            if number != _HANG_UP or not self.asked:
+            if number == _HANG_UP and self._reload is not None and (not self._had_terminal or _has_terminal()):
+                self._reload()
+            elif number != _HANG_UP or not self.asked:
                 self.asked += 1
                 yield self.asked
+
+
+def _has_terminal() -> bool:
+    """Return whether the process has a terminal that can hang up. The kernel takes it away before it sends SIGHUP."""
+    try:
+        os.close(os.open(_TERMINAL, os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 class _LateSignals:

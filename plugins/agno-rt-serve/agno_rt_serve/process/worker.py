@@ -19,10 +19,16 @@ from agno_rt_serve.http.listening import Address, adopt
 from agno_rt_serve.process.line_writer import share_lock
 from agno_rt_serve.settings import Settings
 
-__all__ = ["BUSY", "READY", "Orders", "Worker"]
+__all__ = ["BUSY", "CLOSED", "HAND_OVER", "LINGER", "READY", "Orders", "Worker"]
 
 READY = b"r"
 BUSY = b"b"
+CLOSED = b"c"
+HAND_OVER = b"h"
+"""From the parent: a successor serves, so stop without losing a request."""
+
+LINGER = 2.0
+"""Seconds in which a client may send one more request on a kept connection, and learn that it is the last."""
 
 # The bound for the line of orders, in bytes.
 _LONGEST = 1_000_000
@@ -32,13 +38,14 @@ _LONGEST = 1_000_000
 class Orders:
     """The orders of a worker: its number from 1 on, the numbers of the sockets to listen on, and the settings.
 
-    `lock` is the number of the file to lock while a line is written.
+    `lock` is the number of the file to lock while a line is written; `folder` the place where workers find each other.
     """
 
     number: int
     listeners: tuple[int, ...]
     settings: Settings
     lock: int | None = None
+    folder: str = ""
 
     def line(self) -> bytes:
         """Return the orders as a line for the channel."""
@@ -66,6 +73,7 @@ class Worker:
             hint = "To serve with several workers: --workers 2."
             raise UsageError("--worker is only for processes that `agno-rt serve --workers` starts", hint=hint) from exc
         self.number = orders.number
+        self.folder = orders.folder
         self.settings = orders.settings
 
     def ready(self, addresses: list[Address]) -> None:
@@ -76,18 +84,28 @@ class Worker:
         """Tell the parent: this worker waits for requests under way before stopping."""
         self._tell(BUSY)
 
-    async def outlive_parent(self, stop: Callable[[], None]) -> None:
-        """Wait for the parent's end, and stop then: nobody would look after this worker any more."""
+    def closed(self) -> None:
+        """Tell the parent: this worker accepts no new connection any more."""
+        self._tell(CLOSED)
+
+    async def heed_parent(self, stop: Callable[[], None], hand_over: Callable[[], None]) -> None:
+        """Wait for the parent's end, and `stop` then: nobody would look after this worker any more.
+
+        If the parent says that a successor serves, `hand_over`.
+        """
         self._channel.setblocking(False)
         while True:
             await trio.lowlevel.wait_readable(self._channel)
             try:
-                if not self._channel.recv(1):
-                    break
+                said = self._channel.recv(1)
             except BlockingIOError:
                 continue
             except OSError:
                 break
+            if not said:
+                break
+            if said == HAND_OVER:
+                hand_over()
         stop()
 
     def _tell(self, what: bytes) -> None:

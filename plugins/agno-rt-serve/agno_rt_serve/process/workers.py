@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import attrs
 import click
@@ -19,7 +20,8 @@ import trio
 from agno_rt.errors import AgnoError
 from agno_rt_serve.process.line_writer import make_lock, share_lock
 from agno_rt_serve.process.signals import stop_requests
-from agno_rt_serve.process.worker import BUSY, READY, Orders
+from agno_rt_serve.process.watch import Look, look, watch
+from agno_rt_serve.process.worker import BUSY, CLOSED, HAND_OVER, READY, Orders
 from agno_rt_serve.settings import Settings
 
 __all__ = ["Supervisor", "WorkerFailed"]
@@ -42,7 +44,12 @@ class WorkerFailed(AgnoError):
 
 @attrs.define(eq=False)
 class _Started:
-    """A worker that was started. `ready` is true once it serves."""
+    """A worker that was started. `settled` is set once it serves, or has ended; then `ended` is set as well.
+
+    `closed` is set once the worker accepts no new connection any more.
+
+    A `successor` takes its place, and serves already.
+    """
 
     number: int
     process: trio.Process
@@ -50,10 +57,21 @@ class _Started:
     orders: Orders
     began: float
     ready: bool = False
+    settled: trio.Event = attrs.Factory(trio.Event)
+    closed: trio.Event = attrs.Factory(trio.Event)
+    ended: trio.Event = attrs.Factory(trio.Event)
+    successor: _Started | None = None
 
     def signal(self, number: signal.Signals) -> None:
         if self.process.returncode is None:
             self.process.send_signal(number)
+
+    async def hand_over(self) -> None:
+        """Tell the worker that another serves in its place."""
+        try:
+            await self.channel.send_all(HAND_OVER)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # it has ended
 
     def describe_end(self) -> str:
         code = self.process.returncode
@@ -63,19 +81,32 @@ class _Started:
 
 
 class Supervisor:
-    """Keeps the workers going until SIGTERM, SIGINT or SIGHUP, which reach the workers as SIGTERM.
+    """Keeps the workers going until SIGTERM or SIGINT, which reach the workers as SIGTERM.
 
-    `source` is the project to serve, as on the command line. The first worker starts alone: a fault that keeps it from
-    serving would keep the others too, and is said once.
+    `source` is the project to serve, as on the command line; in `folder` workers find each other. The first worker
+    starts alone: a fault that keeps it from serving would keep the others too, and is said once. On SIGHUP one worker
+    after the other is replaced: its successor serves before it is told to stop. A change in the folder `watched` does
+    the same.
     """
 
-    def __init__(self, source: str | None, settings: Settings, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        source: str | None,
+        settings: Settings,
+        listeners: Sequence[socket.socket],
+        folder: str = "",
+        watched: Path | None = None,
+    ) -> None:
         self._source = source
         self._settings = settings
         self._listeners = listeners
+        self._folder = folder
+        self._watched = watched
         self._lock = make_lock()
-        self._workers: dict[int, _Started] = {}
+        self._workers: set[_Started] = set()
+        self._current: dict[int, _Started] = {}
         self._settled: dict[int, trio.Event] = {}
+        self._reload = trio.Event()
         self._stopping = trio.Event()
         self._told_busy = False
         self._failure: AgnoError | None = None
@@ -91,11 +122,16 @@ class Supervisor:
             share_lock(None if self._lock is None else self._lock.fileno())
             await watching.start(self._obey_signals)
             watching.start_soon(self._limit_stopping)
+            # Before the workers load the code: a change while they start is a change.
+            seen: Look = {} if self._watched is None else await trio.to_thread.run_sync(look, self._watched)
             try:
                 async with trio.open_nursery() as keeping:
                     await self._start_all(keeping)
                     if not self._stopping.is_set():
                         announce()
+                        watching.start_soon(self._obey_reloads, keeping)
+                        if self._watched is not None:
+                            watching.start_soon(watch, self._watched, seen, self._tell_changed)
             finally:
                 self._signal(signal.SIGKILL)
             watching.cancel_scope.cancel()
@@ -103,10 +139,19 @@ class Supervisor:
             raise self._failure
         return self._exit_code
 
+    def reload(self) -> None:
+        """Replace the workers, one after the other, by new ones, which load the code anew."""
+        self._reload.set()
+
+    def _tell_changed(self, paths: list[str]) -> None:
+        shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        click.echo(f"Changed: {shown}. Starting anew.", err=True)
+        self.reload()
+
     async def _start_all(self, nursery: trio.Nursery) -> None:
         for number in range(1, self._settings.workers + 1):
             self._settled[number] = trio.Event()
-            nursery.start_soon(self._keep, number)
+            nursery.start_soon(self._keep, number, nursery)
             if number == 1:
                 await self._settled[number].wait()
             if self._stopping.is_set():
@@ -114,14 +159,21 @@ class Supervisor:
         for settled in self._settled.values():
             await settled.wait()
 
-    async def _keep(self, number: int) -> None:
-        """Keep the worker with this number going, until all are told to stop."""
+    async def _keep(self, number: int, nursery: trio.Nursery) -> None:
+        """Keep a worker with this number going, until all are told to stop."""
         settled, failures = self._settled[number], 0
         while not self._stopping.is_set():
-            worker = await self._spawn(number)
+            worker = await self._spawn(number, nursery)
             if worker is None:
                 break
-            await self._attend(worker, settled)
+            self._current[number] = worker
+            await worker.settled.wait()
+            if worker.ready:
+                settled.set()
+            await worker.ended.wait()
+            while worker.successor is not None:
+                worker = worker.successor
+                await worker.ended.wait()
             if self._stopping.is_set():
                 break
             proven = worker.ready and trio.current_time() - worker.began > _PROVEN
@@ -132,9 +184,42 @@ class Supervisor:
                 await self._pause(worker, failures)
         settled.set()
 
-    async def _spawn(self, number: int) -> _Started | None:
+    async def _obey_reloads(self, nursery: trio.Nursery) -> None:
+        while not self._stopping.is_set():
+            await self._reload.wait()
+            self._reload = trio.Event()
+            old = list(self._current.values())
+            for number in range(1, self._settings.workers + 1):
+                if self._stopping.is_set() or not await self._replace(number, nursery):
+                    break
+            else:
+                for worker in old:
+                    await worker.closed.wait()
+                click.echo("All workers are new.", err=True)
+
+    async def _replace(self, number: int, nursery: trio.Nursery) -> bool:
+        """Start a successor of the worker, and let the worker hand over to it. Return False if it does not serve."""
+        new = await self._spawn(number, nursery)
+        if new is None:
+            return False
+        await new.settled.wait()
+        if not new.ready:
+            if not self._stopping.is_set():
+                click.echo(f"warning: the new {new.describe_end()} before it served; the old workers go on", err=True)
+            return False
+        old = self._current[number]
+        if old.ended.is_set():
+            # It ended by itself meanwhile, and its place is taken: the new worker is one too many.
+            await new.hand_over()
+            return True
+        self._current[number] = old.successor = new
+        await old.hand_over()
+        return True
+
+    async def _spawn(self, number: int, nursery: trio.Nursery) -> _Started | None:
+        """Start a worker, and a task that attends to it. Return None if that fails: then all stop."""
         lock = None if self._lock is None else self._lock.fileno()
-        orders = Orders(number, tuple(sock.fileno() for sock in self._listeners), self._settings, lock)
+        orders = Orders(number, tuple(sock.fileno() for sock in self._listeners), self._settings, lock, self._folder)
         ours, theirs = socket.socketpair()
         with theirs:
             channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
@@ -153,13 +238,15 @@ class Supervisor:
                     self._failure = WorkerFailed(f"worker {number} cannot be started: {exc}")
                     self._stop()
                 return None
-        worker = self._workers[number] = _Started(number, process, channel, orders, trio.current_time())
+        worker = _Started(number, process, channel, orders, trio.current_time())
+        self._workers.add(worker)
         if self._stopping.is_set():
             # The order to stop came while the process was started, and so missed this worker.
             worker.signal(signal.SIGKILL)
+        nursery.start_soon(self._attend, worker)
         return worker
 
-    async def _attend(self, worker: _Started, settled: trio.Event) -> None:
+    async def _attend(self, worker: _Started) -> None:
         """Give the worker orders, read its reports, and wait for its end."""
         async with worker.channel:
             try:
@@ -167,13 +254,18 @@ class Supervisor:
                 async for said in worker.channel:
                     if READY in said:
                         worker.ready = True
-                        settled.set()
+                        worker.settled.set()
+                    if CLOSED in said:
+                        worker.closed.set()
                     if BUSY in said:
                         self._tell_busy()
             except trio.BrokenResourceError:
                 pass  # the worker ended while it was spoken to
             await worker.process.wait()
-        del self._workers[worker.number]
+        self._workers.discard(worker)
+        worker.settled.set()
+        worker.closed.set()
+        worker.ended.set()
 
     async def _pause(self, worker: _Started, failures: int) -> None:
         """Warn that the worker is started again: at once, or after a longer and longer pause if it keeps failing."""
@@ -184,7 +276,7 @@ class Supervisor:
             await self._stopping.wait()
 
     def _any_ready(self) -> bool:
-        return any(worker.ready for worker in self._workers.values())
+        return any(worker.ready for worker in self._workers)
 
     def _give_up(self, worker: _Started) -> None:
         code = worker.process.returncode or 0
@@ -201,7 +293,7 @@ class Supervisor:
             click.echo("Stopping: waiting for running requests. A second signal stops at once.", err=True)
 
     async def _obey_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
-        with stop_requests() as requests:
+        with stop_requests(self.reload) as requests:
             task_status.started()
             async for asked in requests:
                 if asked == 1:
@@ -226,12 +318,12 @@ class Supervisor:
         self._kill()
 
     def _kill(self) -> None:
-        for worker in self._workers.values():
+        for worker in self._workers:
             why = f"worker {worker.number} (process {worker.process.pid}) did not stop, and was killed"
             hint = "Something in it may block the event loop: a tool that computes for long belongs in a thread."
             self._failure = WorkerFailed(why, hint=hint)
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
-        for worker in self._workers.values():
+        for worker in self._workers:
             worker.signal(number)

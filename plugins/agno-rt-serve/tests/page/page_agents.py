@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import trio
 
-from agno_rt import Agent, MemoryPolicy, ModelResponse, ToolCall, tool
+from agno_rt import Agent, Flow, MemoryPolicy, ModelResponse, Team, ToolCall, tool, workflow
 from agno_rt.context import FromUser
 from agno_rt.errors import ModelError
 from agno_rt.events import ReasoningDelta, TextDelta, TurnRestarted
@@ -72,7 +72,7 @@ class Model:
 
     name = "test"
 
-    async def respond(self, request: Any, emit: Any = None) -> ModelResponse:
+    async def respond(self, request: Any, emit: Any = None) -> ModelResponse:  # noqa: PLR0911 - a case each
         """Answer the last message."""
         last: Message = request.messages[-1]
         if last.role == "tool":
@@ -90,14 +90,23 @@ class Model:
             await emit(TurnRestarted("the line was cut"))
             await emit(ReasoningDelta("Right thought."))
             return await self._say("Right words.", emit, "Right thought.")
-        async for piece in self._endless(last.text):
+        said = ""
+        async for piece in self._slow(last.text):
+            said += piece
             await emit(TextDelta(piece))
+        if said:
+            return ModelResponse(said)
         if last.text.startswith("say "):
             return await self._say(last.text.removeprefix("say "), emit)
-        said = [message.text for message in request.messages if message.role == "user"]
-        return await self._say(f"You said {' / '.join(said)}.", emit)
+        asked = [message.text for message in request.messages if message.role == "user"]
+        return await self._say(f"You said {' / '.join(asked)}.", emit)
 
-    async def _endless(self, text: str) -> AsyncIterator[str]:
+    async def _slow(self, text: str) -> AsyncIterator[str]:
+        if text == "countdown":
+            for number in range(60):
+                yield f"number {number} "
+                await trio.sleep(0.1)
+            yield "the end"
         for number in range(10**6 if text in ("endless", "paragraphs") else 0):
             yield "on and " if text == "endless" else f"This is **paragraph** {number} of very many.\n\n"
             await trio.sleep(0.02)
@@ -112,3 +121,19 @@ plain = Agent(Model(), "plain", "A secret instruction.", description="Answers pl
 forecaster = Agent(Model(), "forecaster", "You know the weather.", tools=[weather])
 keeper = Agent(Model(), "keeper", "You keep files.", tools=[delete_file, refund, notify, inspect])
 clerk = Agent(Model(), "clerk", "You keep books.", memory=MemoryPolicy(journal=True))
+readers = Team(
+    [Agent(Model(), name, memory=MemoryPolicy(journal=True), tools=[weather]) for name in ("ann", "bob")],
+    "broadcast",
+    name="readers",
+    description="Two who answer at the same time.",
+    memory=MemoryPolicy(journal=True),
+)
+
+
+@workflow(name="waiter", memory=MemoryPolicy(journal=True))
+async def waiter(flow: Flow) -> str:
+    """Run two branches, one of which goes on until it is cancelled."""
+    async with flow.group("both") as group:
+        group.start(flow.run, clerk, "endless")
+        group.start(flow.run, plain, "say hello")
+    return "never"

@@ -84,3 +84,19 @@ def test_a_run_that_is_not_there(chat: Any) -> None:
         "this server does not know the run 'nothing'", ignore_case=True
     )
     chat.complaints.clear()  # the browser's own line about the 404
+
+
+def test_a_fork(chat: Any) -> None:
+    """A run is forked in its view: the new run keeps the chosen steps, takes the other input, and is shown."""
+    chat.open("/clerk")
+    chat.asked("say first")
+    chat.page.get_by_role("link", name="Runs").click()
+    chat.page.locator(".runs li", has_text="say first").first.get_by_role("link").click()
+    before = chat.page.url
+    chat.page.get_by_role("button", name="Fork").click()
+    chat.page.get_by_label("Keep").select_option("no step")
+    chat.page.get_by_label("Another input").fill("say second")
+    chat.page.get_by_role("button", name="Fork and run").click()
+    expect(chat.page.get_by_role("heading", name="say second")).to_be_visible()
+    expect(chat.page.locator("#view pre.block")).to_have_text("second")
+    assert chat.page.url != before

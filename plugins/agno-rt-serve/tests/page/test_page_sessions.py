@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Route, expect
+
+COUNT = 60
+"""The numbers in the answer to `countdown`, which takes six seconds."""
 
 
 def titles(chat: Any) -> Any:
@@ -36,6 +41,40 @@ def test_a_list(chat: Any) -> None:
     expect(chat.page.locator(".asked")).to_have_text("what is a kiwi")
     chat.asked("and now")
     expect(chat.said).to_have_text("You said what is a kiwi / and now.")
+
+
+def test_a_first_run_under_way(chat: Any) -> None:
+    """A new conversation is in the list while its first answer is written, after a reload too, and once stored."""
+    chat.ask("endless")
+    item = chat.page.locator("#sessions li").filter(has_text="endless")
+    expect(item).to_contain_text("answering")
+    expect(item.get_by_role("button")).to_have_count(0)
+    chat.page.reload()
+    expect(item).to_contain_text("answering")
+    expect(chat.page.locator("#sessions a[aria-current]")).to_contain_text("endless")
+    chat.button("Stop").click()
+    chat.answered()
+    expect(item).to_have_count(0)
+    chat.asked("a word")
+    expect(titles(chat).first).to_have_text("a word")
+
+
+def test_a_new_conversation_that_waits_for_a_person_is_listed(chat: Any) -> None:
+    """A conversation whose first run waits for a person is in the list, after a reload too, with its card."""
+    chat.open("/keeper")
+    chat.asked("delete")
+    listed = chat.page.locator("#sessions li").filter(has_text="waits for a person").filter(has_text="delete")
+    expect(listed).to_have_count(1)
+
+    chat.page.reload()
+    expect(listed).to_have_count(1)
+    expect(chat.page.locator("#none")).to_be_hidden()
+    chat.click("New chat")
+    listed.get_by_role("link").click()
+    card = chat.page.get_by_role("form").filter(has_text="Let the agent call", visible=True)
+    card.get_by_role("button", name="Approve").click()
+    expect(chat.said).to_have_text("Told: deleted a.txt, False")
+    expect(listed).to_have_count(0)
 
 
 def test_searching(chat: Any) -> None:
@@ -203,3 +242,58 @@ def test_many_messages(chat: Any) -> None:
     chat.click("Show earlier messages (10)")
     expect(chat.page.locator(".asked")).to_have_count(35)
     expect(chat.page.locator(".asked").first).to_have_text("number 0")
+
+
+def test_an_answer_survives_a_reload(chat: Any, browser: Browser) -> None:
+    """After a reload in the middle of an answer, and in a second window, the whole answer is shown, once."""
+    chat.open("/plain")
+    chat.ask("countdown")
+    expect(chat.said).to_contain_text("number 5")
+    chat.page.reload()
+    expect(chat.said).to_contain_text("number 0 ")
+    other = browser.new_context().new_page()
+    other.goto(chat.page.url)
+    expect(other.locator(".said").last).to_contain_text("number 0 ")
+    for page in (chat.page, other):
+        expect(page.locator(".said").last).to_contain_text("the end")
+        expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+        expect(page.locator(".turn")).to_have_count(1)
+        assert page.locator(".said").last.inner_text().split() == [
+            *(word for number in range(COUNT) for word in ("number", str(number))),
+            *["the", "end"],
+        ]
+    chat.page.reload()
+    expect(chat.said).to_contain_text("number 0 ")
+    expect(chat.page.locator(".turn")).to_have_count(1)
+
+
+def test_a_lost_connection(chat: Any) -> None:
+    """If the network goes away in the middle of an answer, the page says so, and goes on where the answer broke off."""
+    chat.open("/plain")
+    chat.page.route("**/runs", cut_short)
+    chat.page.route("**/events", lambda route: route.abort())
+    chat.ask("countdown")
+    expect(chat.page.get_by_text("The connection is lost.")).to_be_visible()
+    chat.page.unroute("**/events")
+    expect(chat.said).to_contain_text("the end")
+    expect(chat.page.get_by_text("The connection is lost.")).to_be_hidden()
+    assert chat.said.inner_text().split()[:4] == ["number", "0", "number", "1"]
+    assert chat.said.inner_text().split().count("number") == COUNT
+    chat.complaints.clear()  # the browser's own lines about the attempts
+
+
+def cut_short(route: Route) -> None:
+    """Let the answer's beginning through, as if the connection broke then; the server sees its client leave."""
+    request = route.request
+    address = request.url.split("/")[2]
+    host, _, port = address.partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as wire:
+        body = request.post_data_buffer or b""
+        head = f"POST /agents/plain/runs HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        wire.sendall(head.encode() + body)
+        seen = b""
+        while b"number 3" not in seen:
+            seen += wire.recv(65536)
+    events = re.findall(rb"event: .+?\n\n", seen, re.DOTALL)
+    route.fulfill(status=200, content_type="text/event-stream", body=b"".join(events))

@@ -6,15 +6,15 @@ does not have, DeepSeek's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from agno_rt import RunResult, ToolCall, Usage
-from agno_rt.errors import NotFound
 from agno_rt.events import Event, ModelStarted, ReasoningDelta, TextDelta, TurnRestarted
-from agno_rt_serve.api.openai.request import Refused
+from agno_rt_serve.api.openai.refused import Refused
+from agno_rt_serve.api.openai.turn_text import TurnText
 from agno_rt_serve.errors import HttpError
 
 __all__ = [
@@ -22,10 +22,7 @@ __all__ = [
     "Chunks",
     "completion_body",
     "error_body",
-    "model_body",
-    "models_body",
     "paused",
-    "unknown_model",
 ]
 
 # The last piece of every stream in OpenAI's format.
@@ -49,20 +46,18 @@ def completion_body(result: RunResult, model: str, created: int, calls: Sequence
 class Chunks:
     """The completion in pieces: feed the run's events, then ask for the `end`. The agent's own calls are not shown.
 
-    This format cannot take text back. If a turn begins anew, text that repeats the sent text is held back, and new text
-    after that is sent. If the turn says something else, the stream ends with an error.
+    `hold` keeps the texts of turns back, for answers that may be refused and asked for again; then the text comes at
+    the end, whole.
     """
 
-    def __init__(self, model: str, created: int, include_usage: bool) -> None:
+    def __init__(self, model: str, created: int, include_usage: bool, *, hold: bool = False) -> None:
         self._model = model
         self._created = created
         self._include_usage = include_usage
+        self._hold = hold
         self._run_id = ""
         self._said_before = False
-        self._turn = ""
-        self._again: str | None = None
-        self._thought = ""
-        self._thought_again: str | None = None
+        self._turn = TurnText()
 
     def feed(self, event: Event) -> bytes:
         """Return the bytes that the event adds to the stream, often none. The run's first event opens the stream.
@@ -71,17 +66,16 @@ class Chunks:
         """
         match event:
             case TextDelta():
-                return self._add_text(event.text)
+                return b"" if self._hold else self._render_text(event.text)
             case ReasoningDelta():
-                return self._add_reasoning(event.text)
+                text = self._turn.add_reasoning(event.text)
+                return self._render_chunk({"reasoning_content": text}) if text else b""
             case TurnRestarted():
-                self._again = "" if self._turn else None
-                self._thought_again = "" if self._thought else None
+                self._turn.restart()
             case ModelStarted():
-                self._thought, self._thought_again = "", None
-                self._check_whole()
-                self._said_before |= bool(self._turn)
-                self._turn = ""
+                said = bool(self._turn.text)
+                self._turn.begin()
+                self._said_before |= said
         if not self._run_id:
             self._run_id = event.run_id
             return self._render_chunk({"role": "assistant", "content": "", "refusal": None})
@@ -90,7 +84,7 @@ class Chunks:
     def end(self, result: RunResult, calls: Sequence[ToolCall] = ()) -> bytes:
         """Return the last pieces: text not streamed yet, calls of the client's tools, the reason, perhaps the usage."""
         try:
-            rest = self._add_rest(result.content)
+            rest = self._separate(self._turn.finish(result.content))
         except HttpError as exc:
             return self.failed(exc)
         if calls:
@@ -105,53 +99,16 @@ class Chunks:
         """Return the last piece of a run that failed after the stream began."""
         return b"data: %b\n\n" % error_body(error)
 
-    def _add_rest(self, content: str) -> bytes:
-        if self._again is not None:
-            # The content repeats the restarted turn from its beginning.
-            self._again = ""
-        elif self._turn:
-            return b""
-        rest = self._add_text(content)
-        self._check_whole()
-        return rest
+    def _render_text(self, text: str) -> bytes:
+        is_first = not self._turn.text
+        return self._separate(self._turn.add_text(text), is_first=is_first)
 
-    def _add_text(self, text: str) -> bytes:
-        if self._again is not None:
-            text = self._skip_repeated(text)
+    def _separate(self, text: str, *, is_first: bool | None = None) -> bytes:
+        """Return the chunk of a text; a blank line separates the texts of two turns, as tools were called between."""
         if not text:
             return b""
-        # A blank line separates the texts of two turns, since tools were called in between.
-        before = "\n\n" if self._said_before and not self._turn else ""
-        self._turn += text
-        return self._render_chunk({"content": before + text})
-
-    def _add_reasoning(self, text: str) -> bytes:
-        """Return the new part of the reasoning. Unlike the answer, reasoning may differ after a restart."""
-        if self._thought_again is not None:
-            again = self._thought_again + text
-            if self._thought.startswith(again):
-                self._thought_again = again
-                return b""
-            self._thought_again = None
-            text = again.removeprefix(self._thought)
-        self._thought += text
-        return self._render_chunk({"reasoning_content": text}) if text else b""
-
-    def _skip_repeated(self, text: str) -> str:
-        """Return the new part of the text of a turn that began anew."""
-        again = f"{self._again}{text}"
-        if self._turn.startswith(again):
-            self._again = again
-            return ""
-        if not again.startswith(self._turn):
-            raise _taken_back_error()
-        self._again = None
-        return again[len(self._turn) :]
-
-    def _check_whole(self) -> None:
-        if self._again is not None and self._again != self._turn:
-            raise _taken_back_error()
-        self._again = None
+        begins = self._turn.text == text if is_first is None else is_first
+        return self._render_chunk({"content": "\n\n" + text if self._said_before and begins else text})
 
     def _render_chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -160,21 +117,6 @@ class Chunks:
     def _render_data(self, fields: dict[str, Any]) -> bytes:
         body = _make_envelope(self._run_id, "chat.completion.chunk", self._model, self._created) | fields
         return b"data: %b\n\n" % _encoder.encode(body)
-
-
-def models_body(names: Iterable[str], created: int) -> bytes:
-    """Return the list of agents, as models."""
-    return _encoder.encode({"object": "list", "data": [_render_model(name, created) for name in names]})
-
-
-def model_body(name: str, created: int) -> bytes:
-    """Return one agent, as a model."""
-    return _encoder.encode(_render_model(name, created))
-
-
-def unknown_model(error: NotFound) -> HttpError:
-    """Return the error for an unknown agent, with the code known to OpenAI's clients."""
-    return HttpError(404, "model_not_found", error.message, error.hint)
 
 
 def paused(result: RunResult) -> HttpError:
@@ -203,15 +145,8 @@ def _render_call(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _taken_back_error() -> HttpError:
-    hint = "Send the request again, or send it without `stream`."
-    return HttpError(502, "taken_back", "the model began its answer anew after part of it had been streamed", hint)
-
-
 def _find_param(error: HttpError) -> str | None:
-    if isinstance(error, Refused):
-        return error.param or None
-    return "model" if error.code == "model_not_found" else None
+    return error.param or None if isinstance(error, Refused) else None
 
 
 def _make_envelope(run_id: str, kind: str, model: str, created: int) -> dict[str, Any]:
@@ -226,7 +161,3 @@ def _render_usage(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
-
-
-def _render_model(name: str, created: int) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": created, "owned_by": "agno_rt"}

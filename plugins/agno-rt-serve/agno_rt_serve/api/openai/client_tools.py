@@ -11,12 +11,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 
-from agno_rt import Agent, Hook, ModelResponse, RunContext, Tool, ToolCall
+from agno_rt import Agent, Hook, ModelResponse, RunContext, RunResult, Tool, ToolCall
 from agno_rt.agent import settings_of
-from agno_rt_serve.api.openai.request import ChatBody, Function, Refused
+from agno_rt_serve.api.openai.refused import Refused
 
-__all__ = ["ClientTools", "add_tools"]
+__all__ = ["Asked", "ClientTools", "Function", "add_tools", "without_stand_in"]
 
 # OpenAI's own bound for functions in a request.
 _MOST = 128
@@ -26,14 +27,39 @@ _DEEPEST = 100
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+class Function(msgspec.Struct):
+    """A function of the client, as the client describes it."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Asked(msgspec.Struct):
+    """The client's tools of a request, in either format.
+
+    `places` has a place for each function, for errors: the tool, and what is before its fields.
+    `choice` is `auto`, `none`, `required`, or the name of a function; any other name is refused.
+    """
+
+    functions: Sequence[Function] = ()
+    places: Sequence[tuple[str, str]] = ()
+    choice: str = "auto"
+    parallel: bool = True
+
+
 class ClientTools(Hook):
     """Takes calls of the client's tools out of a run's responses; `calls` has the calls of the last response.
 
     If a turn calls tools of both sides, only the client's are kept. The model can call the agent's tools again later.
+    `content` is the text beside the calls. `stands_in` takes its place in a run whose answers have to be JSON.
     """
 
     def __init__(self, names: Collection[str], *, parallel: bool) -> None:
         self.calls: Sequence[ToolCall] = ()
+        self.content = ""
+        self.stands_in: str | None = None
         self._names = names
         self._parallel = parallel
 
@@ -43,57 +69,58 @@ class ClientTools(Hook):
         if not calls:
             return None
         self.calls = _add_ids(calls if self._parallel else calls[:1], context.run_id)
-        return attrs.evolve(response, tool_calls=(), finish_reason="tool_calls")
+        self.content = response.content
+        content = response.content if self.stands_in is None else self.stands_in
+        return attrs.evolve(response, content=content, tool_calls=(), finish_reason="tool_calls")
 
 
-def add_tools(agent: Agent, own: Collection[str], chat: ChatBody) -> tuple[Agent, ClientTools | None]:
+def add_tools(agent: Agent, own: Collection[str], asked: Asked) -> tuple[Agent, ClientTools | None]:
     """Return the agent with the client's tools, and the hook that takes their calls.
 
-    `own` are the names of the agent's tools. Raises `HttpError` 400 for malformed tools, and for a `tool_choice` that
-    cannot be kept.
+    `own` are the names of the agent's tools. Raises `Refused` for malformed tools, and for a choice that cannot be
+    kept.
     """
-    functions = _check_functions(chat, own)
-    choice = _read_choice(chat, functions, own)
-    if not functions or choice == "none":
+    _check_functions(asked, own)
+    choice = _check_choice(asked, own)
+    if not asked.functions or choice == "none":
         return agent, None
     if agent.output is not None:
         raise Refused("the agent has an output type, and does not accept tools", "tools", "Leave `tools` out.")
-    tools = [_make_tool(function) for function in functions]
-    taken = ClientTools({tool.name for tool in tools}, parallel=chat.parallel_tool_calls is not False)
+    tools = [_make_tool(function) for function in asked.functions]
+    taken = ClientTools({tool.name for tool in tools}, parallel=asked.parallel)
     settings = agent.settings if choice == "auto" else attrs.evolve(settings_of(agent.settings), tool_choice=choice)
     # First, so outermost around a step: the agent's own hooks see the calls before they are taken out.
     hooks = (taken, *agent.hooks)
     return attrs.evolve(agent, tools=(*agent.tools, *tools), settings=settings, hooks=hooks), taken
 
 
-def _check_functions(chat: ChatBody, own: Collection[str]) -> list[Function]:
-    tools = chat.tools or []
-    if len(tools) > _MOST:
-        raise Refused(f"there are {len(tools)} tools; at most {_MOST} are allowed", "tools")
-    if not tools and chat.parallel_tool_calls is False:
+def without_stand_in(result: RunResult, taken: ClientTools | None) -> RunResult:
+    """Return the result with the model's own text beside calls of the client's tools."""
+    if taken is None or not taken.calls or taken.stands_in is None:
+        return result
+    return attrs.evolve(result, content=taken.content)
+
+
+def _check_functions(asked: Asked, own: Collection[str]) -> None:
+    if len(asked.functions) > _MOST:
+        raise Refused(f"there are {len(asked.functions)} tools; at most {_MOST} are allowed", "tools")
+    if not asked.functions and not asked.parallel:
         raise Refused("parallel_tool_calls is set, but there are no tools", "parallel_tool_calls", "Leave it out.")
-    functions: list[Function] = []
     names = set(own)
-    for at, tool in enumerate(tools):
-        where = f"tools[{at}]"
-        if tool.type != "function" or tool.function is None:
-            hint = 'Send {"type": "function", "function": {"name": ...}}.'
-            raise Refused(f"{where} is of type {tool.type!r}, or has no function", where, hint)
-        name = tool.function.name
+    for function, (where, fields) in zip(asked.functions, asked.places, strict=True):
+        name = function.name
         if not _NAME.fullmatch(name):
             raise Refused(
-                f"{where} has a name that is not 1 to 64 characters of a-z, A-Z, 0-9, _ and -", f"{where}.function.name"
+                f"{where} has a name that is not 1 to 64 characters of a-z, A-Z, 0-9, _ and -", f"{fields}.name"
             )
         if name in names:
             whose = "the agent has a tool" if name in own else "there is another tool"
-            raise Refused(f"{where} is called {name!r}, and {whose} of this name", f"{where}.function.name")
-        if (tool.function.parameters or {}).get("type", "object") != "object":
-            raise Refused(f"{where} has parameters that are not of type object", f"{where}.function.parameters")
-        if _is_deep(tool.function.parameters):
-            raise Refused(f"{where} has parameters nested more than {_DEEPEST} deep", f"{where}.function.parameters")
+            raise Refused(f"{where} is called {name!r}, and {whose} of this name", f"{fields}.name")
+        if (function.parameters or {}).get("type", "object") != "object":
+            raise Refused(f"{where} has parameters that are not of type object", f"{fields}.parameters")
+        if _is_deep(function.parameters):
+            raise Refused(f"{where} has parameters nested more than {_DEEPEST} deep", f"{fields}.parameters")
         names.add(name)
-        functions.append(tool.function)
-    return functions
 
 
 def _is_deep(value: Any) -> bool:
@@ -110,13 +137,12 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def _read_choice(chat: ChatBody, functions: Sequence[Function], own: Collection[str]) -> str:
-    """Return `tool_choice` in the form of a model's settings."""
-    choice: Any = chat.tool_choice
-    if choice in (None, "auto", "none"):
-        return "none" if choice == "none" else "auto"
-    names = [function.name for function in functions]
-    if choice == "required":
+def _check_choice(asked: Asked, own: Collection[str]) -> str:
+    """Return the choice in the form of a model's settings."""
+    names = [function.name for function in asked.functions]
+    if asked.choice in ("auto", "none"):
+        return asked.choice
+    if asked.choice == "required":
         if names and not own:
             return "required"
         if len(names) == 1:
@@ -124,15 +150,9 @@ def _read_choice(chat: ChatBody, functions: Sequence[Function], own: Collection[
         hint = "Name a function, or leave the choice to the model."
         problem = "tool_choice 'required' needs tools of the client, and an agent without tools of its own"
         raise Refused(problem, "tool_choice", hint)
-    name = choice.get("function", {}).get("name") if _names_function(choice) else None
-    if name not in names:
+    if asked.choice not in names:
         raise Refused("tool_choice is not auto, none, required or a function of `tools`", "tool_choice")
-    return str(name)
-
-
-def _names_function(choice: Any) -> bool:
-    is_function = isinstance(choice, dict) and choice.get("type") == "function"
-    return is_function and isinstance(choice.get("function"), dict)
+    return asked.choice
 
 
 def _make_tool(function: Function) -> Tool:
@@ -150,4 +170,4 @@ def _add_ids(calls: Sequence[ToolCall], run_id: str) -> Sequence[ToolCall]:
     ids = {call.id for call in calls if call.id}
     if len(ids) == len(calls):
         return tuple(calls)
-    return tuple(attrs.evolve(call, id=f"call_{run_id[:8]}_{at}") for at, call in enumerate(calls))
+    return tuple(attrs.evolve(call, id=f"call_{run_id[-8:]}_{at}") for at, call in enumerate(calls))

@@ -13,36 +13,24 @@ import msgspec
 
 from agno_rt import Agent, Message, ModelSettings, ToolCall
 from agno_rt.agent import settings_of
-from agno_rt.errors import suggest
-from agno_rt.messages import Content, Part, Role
-from agno_rt_serve.api.parts import Accepts, Attached, make
+from agno_rt.messages import Role
+from agno_rt_serve.api.openai.client_tools import Asked, Function
+from agno_rt_serve.api.openai.content import ContentPart, convert_content
+from agno_rt_serve.api.openai.refused import Refused, check_harmless, check_ranges, decode_body
+from agno_rt_serve.api.openai.structured import JsonFormat, check_format
+from agno_rt_serve.api.parts import Accepts
 from agno_rt_serve.errors import HttpError
 
-__all__ = ["ChatBody", "Function", "Refused", "apply_settings", "conversation", "decode"]
-
-
-class _Url(msgspec.Struct):
-    url: str
-
-
-class _Audio(msgspec.Struct):
-    data: str
-    format: str = "wav"
-
-
-class _File(msgspec.Struct):
-    file_data: str | None = None
-    filename: str | None = None
-
-
-class _Part(msgspec.Struct):
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: _Url | str | None = None
-    video_url: _Url | str | None = None
-    input_audio: _Audio | None = None
-    file: _File | None = None
+__all__ = [
+    "ChatBody",
+    "apply_settings",
+    "check_no_settings",
+    "check_stream_options",
+    "conversation",
+    "decode",
+    "read_format",
+    "read_tools",
+]
 
 
 class _CalledFunction(msgspec.Struct):
@@ -58,7 +46,7 @@ class _Call(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     role: str
-    content: str | list[_Part] | None = None
+    content: str | list[ContentPart] | None = None
     name: str | None = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
@@ -66,21 +54,21 @@ class _Message(msgspec.Struct):
     audio: Any = None
 
 
-class _StreamOptions(msgspec.Struct):
+class _StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
     include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class _Schema(msgspec.Struct):
+    name: str
+    schema: dict[str, Any] | None = None
+    description: str | None = None
+    strict: bool | None = None
 
 
 class _Format(msgspec.Struct):
     type: str = "text"
-
-
-class Function(msgspec.Struct):
-    """A function of the client, as the client describes it."""
-
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    json_schema: _Schema | None = None
 
 
 class _Tool(msgspec.Struct):
@@ -104,6 +92,7 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     tools: list[_Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    response_format: _Format | None = None
     user: str | None = None
     # Refused, unless the value asks for an agent's usual answer.
     top_p: float | None = None
@@ -113,7 +102,6 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     logit_bias: dict[str, float] | None = None
-    response_format: _Format | None = None
     modalities: list[str] | None = None
     store: bool | None = None
     service_tier: str | None = None
@@ -141,15 +129,8 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
-class Refused(HttpError):
-    """A request that cannot be carried out as written; `param` names the part at fault."""
-
-    def __init__(self, message: str, param: str, hint: str = "", status: int = 400) -> None:
-        super().__init__(status, "invalid_request", message, hint)
-        self.param = param
-
-
 _decoder = msgspec.json.Decoder(ChatBody)
+_PARTS = ("text", "refusal", "image_url", "input_audio", "file", "video_url")
 _ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
@@ -157,7 +138,6 @@ _ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "tool": "tool",
 }
-_OWN = "Leave it out; the agent's own setting holds."
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("temperature", 0, 2),
     ("top_p", 0, 1),
@@ -192,19 +172,54 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
 
 def decode(body: bytes) -> ChatBody:
     """Return the body of a completion request. Raises `HttpError` 400 that names the wrong or unsupported part."""
-    try:
-        chat = _decoder.decode(body)
-    except msgspec.ValidationError as exc:
-        raise _explain_misfit(exc) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise Refused(f"the body is not valid JSON: {exc}", "") from exc
-    for name, least, most in _RANGES:
-        value = getattr(chat, name)
-        if value is not None and not least <= value <= most:
-            raise Refused(f"{name} is {value}, and must be from {least} to {most}", name)
-    _check_stop(chat)
-    _check_supported(chat)
+    chat: ChatBody = decode_body(_decoder, body, "a chat completion request")
+    check_ranges(chat, _RANGES)
+    if len(chat.stops) > 4 or "" in chat.stops:
+        raise Refused("stop has more than four texts, or an empty one", "stop")
+    if chat.stream_options is not None:
+        check_stream_options(chat.stream, chat.stream_options.include_obfuscation)
+    check_harmless(chat, _HARMLESS, dict.fromkeys(("functions", "function_call"), "Send `tools` instead."))
     return chat
+
+
+def check_stream_options(stream: bool | None, obfuscation: bool | None) -> None:
+    """Raise `Refused` for options of a stream that is not asked for, or that cannot be honoured."""
+    if not stream:
+        raise Refused("stream_options is set, but stream is not", "stream_options", "Set `stream`, or leave it out.")
+    if obfuscation:
+        hint = "Leave it out: nothing is added to the events of a stream."
+        raise Refused("include_obfuscation is not supported", "stream_options.include_obfuscation", hint)
+
+
+def read_format(chat: ChatBody) -> JsonFormat | None:
+    """Return the form of the answer, or `None` for text. Raises `Refused`."""
+    asked = chat.response_format
+    if asked is None:
+        return None
+    inner = asked.json_schema or _Schema("")
+    return check_format(asked.type, inner.schema, inner.description, "response_format")
+
+
+def read_tools(chat: ChatBody) -> Asked:
+    """Return the client's tools. Raises `Refused` for a tool that is not a function."""
+    functions: list[Function] = []
+    for at, tool in enumerate(chat.tools or []):
+        where = f"tools[{at}]"
+        if tool.type != "function" or tool.function is None:
+            hint = 'Send {"type": "function", "function": {"name": ...}}.'
+            raise Refused(f"{where} is of type {tool.type!r}, or has no function", where, hint)
+        functions.append(tool.function)
+    places = [(f"tools[{at}]", f"tools[{at}].function") for at in range(len(functions))]
+    return Asked(functions, places, _read_choice(chat.tool_choice), chat.parallel_tool_calls is not False)
+
+
+def _read_choice(choice: Any) -> str:
+    """Return the choice as a word or a function's name; empty for a choice of any other form."""
+    if choice is None or isinstance(choice, str):
+        return "auto" if choice is None else choice if choice in ("auto", "none", "required") else ""
+    function = choice.get("function")
+    is_function = choice.get("type") == "function" and isinstance(function, dict)
+    return str(function.get("name") or "") if is_function else ""
 
 
 def check_no_settings(chat: ChatBody, kind: str) -> None:
@@ -264,46 +279,13 @@ def _refuse_open_calls(calls: dict[str, str], where: str) -> HttpError:
     return Refused(f"tool calls have no result: {', '.join(calls)}", where, hint)
 
 
-def _explain_misfit(exc: msgspec.ValidationError) -> HttpError:
-    problem = str(exc)
-    _, found, rest = problem.partition("unknown field `")
-    if found:
-        name = rest.partition("`")[0]
-        return Refused(
-            f"the parameter {name!r} is not known", name, suggest("parameter", name, ChatBody.__struct_fields__)
-        )
-    place = problem.partition("`$.")[2].rstrip("`").replace("[...]", "[]")
-    return Refused(f"the body is not a chat completion request: {problem}", place)
-
-
-def _check_stop(chat: ChatBody) -> None:
-    if len(chat.stops) > 4 or "" in chat.stops:
-        raise Refused("stop has more than four texts, or an empty one", "stop")
-
-
-def _check_supported(chat: ChatBody) -> None:
-    for name, harmless in _HARMLESS.items():
-        value = getattr(chat, name)
-        if value is not None and value not in harmless:
-            hint = "Send `tools` instead." if name.startswith("function") else _OWN
-            raise Refused(f"{name} is not supported ({name} is {_shorten_value(value)})", name, hint)
-    if chat.response_format is not None and chat.response_format.type != "text":
-        hint = "Give the agent an output type instead."
-        raise Refused(f"response_format {chat.response_format.type!r} is not supported", "response_format", hint)
-
-
-def _shorten_value(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 def _convert_message(message: _Message, name: str | None, where: str, accepts: Accepts) -> Message:
     role = _ROLES.get(message.role)
     if role is None or message.function_call or message.audio:
         what = f"has the role {message.role!r}" if role is None else "has a function_call or audio"
         hint = "Send messages of the roles system, developer, user, assistant and tool."
         raise Refused(f"{where} {what}, which is not supported", where, hint)
-    content = _convert_content(message.content, f"{where}.content", accepts)
+    content = convert_content(message.content, f"{where}.content", accepts, _PARTS)
     if role != "user" and not isinstance(content, str):
         raise Refused(f"{where} has the role {role!r} and holds media", where, "Send media in messages of the user.")
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
@@ -314,40 +296,3 @@ def _convert_message(message: _Message, name: str | None, where: str, accepts: A
     if len({call.id for call in calls}) < len(calls):
         raise Refused(f"{where} has two calls with the same id", where)
     return Message(role, content, calls, message.tool_call_id if role == "tool" else None, name)
-
-
-def _convert_content(content: str | list[_Part] | None, where: str, accepts: Accepts) -> Content:
-    if content is None or isinstance(content, str):
-        return content or ""
-    parts = tuple(_convert_part(part, f"{where}[{at}]", accepts) for at, part in enumerate(content))
-    return "".join(map(str, parts)) if all(isinstance(part, str) for part in parts) else parts
-
-
-def _convert_part(part: _Part, where: str, accepts: Accepts) -> Part:
-    text = part.refusal if part.type == "refusal" else part.text
-    if part.type in ("text", "refusal") and text is not None:
-        return text
-    attached = _read_attachment(part)
-    if attached is None:
-        takes = "text, image_url, input_audio, file and video_url"
-        raise Refused(
-            f"{where} is of type {part.type!r}, or lacks the content of its type", where, f"Supported: {takes}."
-        )
-    try:
-        return make(attached, accepts)
-    except HttpError as exc:
-        raise Refused(f"{where} {exc.message}", where, exc.hint, exc.status) from exc
-
-
-def _read_attachment(part: _Part) -> Attached | None:
-    match part:
-        case _Part(type="image_url", image_url=_Url(url=url) | str(url)):
-            return Attached("image", url=url)
-        case _Part(type="video_url", video_url=_Url(url=url) | str(url)):
-            return Attached("video", url=url)
-        case _Part(type="input_audio", input_audio=_Audio(data=data, format=format_)):
-            return Attached("audio", data, media_type=f"audio/{format_}")
-        case _Part(type="file", file=_File(file_data=str(data), filename=name)):
-            by_url = data[:5].lower() == "data:"
-            return Attached("file", None if by_url else data, data if by_url else None, name=name)
-    return None

@@ -1,0 +1,1 @@
+"""The knowledge, the embedders and the rerankers of a runtime."""

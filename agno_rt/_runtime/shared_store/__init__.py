@@ -1,0 +1,1 @@
+"""What a runtime does in a store that other processes share: owners, leases, requests of others."""

@@ -1,0 +1,1 @@
+"""Contract suites for shared, kept-up and hard-pressed memory backends. `agno_rt.testing` has the names."""

@@ -1,0 +1,82 @@
+"""A server over streamable HTTP: the SDK's transport over a client with bounds and with the server's headers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import trio
+from mcp.client.streamable_http import streamable_http_client
+
+from agno_rt_mcp.link import Link
+from agno_rt_mcp.oauth.sign import Signer
+from agno_rt_mcp.settings import ServerSettings, fill_secrets
+
+__all__ = ["open_http_streams"]
+
+_CONNECT = 10.0  # seconds; calls have a limit, and so reading has none
+
+
+@asynccontextmanager
+async def open_http_streams(settings: ServerSettings, link: Link) -> AsyncIterator[Any]:
+    """Yield the streams of messages of a server at a URL."""
+    headers = fill_secrets(settings.name, settings.headers)
+    timeout = httpx2.Timeout(_CONNECT, read=None)
+    transport = _BoundedTransport(settings.max_message, link)
+    async with trio.open_nursery() as nursery:
+        auth = None
+        if not settings.has_own_key:
+            auth = Signer(settings, link, nursery)
+            await auth.prepare()
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=timeout, transport=transport, auth=auth) as client,
+            streamable_http_client(
+                settings.url, http_client=client, max_sse_event_size=settings.max_message
+            ) as streams,
+        ):
+            yield streams
+        nursery.cancel_scope.cancel()
+
+
+class _BoundedTransport(httpx2.AsyncHTTPTransport):
+    """Cuts an answer above the bound, and notes the status of a refusal. The SDK reads answers whole."""
+
+    def __init__(self, most: int, link: Link) -> None:
+        super().__init__()
+        self._most = most
+        self._link = link
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        if response.status_code >= 400 and request.method == "POST":
+            self._link.status = response.status_code
+        is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
+        response.stream = _BoundedStream(response.stream, math.inf if is_stream else self._most)
+        return response
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    """A body up to a size. `aclose` finishes the pool's generator: trio warns about unfinished generators."""
+
+    def __init__(self, inner: Any, most: float) -> None:
+        self._inner = inner
+        self._chunks = aiter(inner)
+        self._left = most
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk: bytes = await anext(self._chunks)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise httpx2.StreamError("the answer has more bytes than max_message")
+        return chunk
+
+    async def aclose(self) -> None:
+        if (close := getattr(self._chunks, "aclose", None)) is not None:
+            await close()
+        await self._inner.aclose()

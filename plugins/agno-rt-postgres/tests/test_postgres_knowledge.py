@@ -1,0 +1,38 @@
+"""`PostgresKnowledge` keeps the contract of knowledge stores, on a server with pgvector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from agno_rt_postgres.knowledge import PostgresKnowledge
+from agno_rt_postgres.urls import parse_url
+
+from agno_rt.testing import KnowledgeContract
+
+
+class TestPostgresKnowledge(KnowledgeContract):
+    """`PostgresKnowledge` under the contract; each test has the emptied tables."""
+
+    @pytest.fixture(autouse=True)
+    def place(self, own_server: Any) -> None:
+        """Note the server, and empty the tables."""
+        self.url = f"{own_server.url}?pool=4&synchronous=normal"
+        store = self.open_again()
+
+        async def empty() -> None:
+            documents = await store.documents(limit=100_000)
+            for user in {each.user for each in documents}:
+                await store.remove([each.source for each in documents], user=user)
+            await store.aclose()
+
+        trio.run(empty)
+
+    def make_store(self) -> PostgresKnowledge:
+        """Make an empty store."""
+        return self.open_again()
+
+    def open_again(self) -> PostgresKnowledge:
+        """Make a store on the same tables."""
+        return PostgresKnowledge(parse_url(self.url))

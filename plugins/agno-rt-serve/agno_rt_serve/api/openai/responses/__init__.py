@@ -1,0 +1,1 @@
+"""The format of responses, `/v1/responses`, by OpenAI's API and the Open Responses specification."""

@@ -1,0 +1,131 @@
+"""Stored runs: listed by page, shown, deleted. `steer` steers and resumes, `events` has the events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from agno_rt.run_store import MOST_APPROVALS, RunRecord, RunStatus
+from agno_rt.steps import read_steps
+from agno_rt_serve.api.approvals import Shown
+from agno_rt_serve.api.cursors import Place, make_cursor, read_cursor
+from agno_rt_serve.api.routing import Doc, Route, path_value, read_query
+from agno_rt_serve.api.shapes import Deleted, RunDetail, RunShown
+from agno_rt_serve.api.site import Site
+from agno_rt_serve.api.users import UserQuery
+from agno_rt_serve.auth.caller import caller_of, reach_of
+from agno_rt_serve.errors import HttpError
+from agno_rt_serve.http.asgi import JSON, Receive, Scope, Send, respond
+
+__all__ = ["StoredRuns"]
+
+FARTHEST = 100_000
+"""The most runs to look through for a page, for a filter that the store does not know, such as the agent."""
+
+MOST_AT_ONCE = 500
+"""The runs of one look at the store, beyond the first look."""
+
+
+class RunQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """The runs to list; `before` is the `next` of the page before."""
+
+    status: RunStatus | None = None
+    session: str | None = None
+    agent: str | None = None
+    user: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    before: str | None = None
+
+
+class RunList(msgspec.Struct):
+    """A page of runs; `next` is the `before` of the next page, null for the last one."""
+
+    runs: list[RunShown]
+    next: str | None
+
+
+_LIST = Doc("list_runs", "List stored runs, newest first", RunList, RunQuery)
+_GET = Doc("get_run", "Get a run with its steps and approvals", RunDetail, UserQuery)
+_DELETE = Doc("delete_run", "Delete a run that is not under way", Deleted, UserQuery, errors=(409,))
+
+
+class StoredRuns:
+    """Lists, shows and deletes stored runs."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._shown = Shown(site)
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("GET", "/runs", self._list, doc=_LIST),
+            Route("GET", "/runs/{id}", self._get, doc=_GET),
+            Route("DELETE", "/runs/{id}", self._delete, doc=_DELETE),
+        ]
+
+    async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = read_query(scope, RunQuery)
+        place = None if asked.before is None else read_cursor(asked.before)
+        found = await self._find_page(scope, asked, place)
+        shown = found[: asked.limit]
+        after = make_cursor(shown[-1].updated_at, shown[-1].id) if len(found) > len(shown) else None
+        rendered = await self._render_records(shown)
+        await respond(send, 200, JSON, msgspec.json.encode({"runs": rendered, "next": after}))
+
+    async def _find_page(self, scope: Scope, asked: RunQuery, place: Place | None) -> list[RunRecord]:
+        """Return the runs after the place, one more than a page has if there is a next page."""
+        store, reach = self._site.run_store(), reach_of(scope, asked.user)
+        before, count = None if place is None else place[0], asked.limit + 1
+        found: dict[str, RunRecord] = {}
+        read = 0
+        while True:
+            records = await store.runs(
+                status=asked.status,
+                session=asked.session,
+                user=reach.user,
+                unowned=reach.unowned,
+                before=before,
+                limit=count,
+            )
+            found |= {each.id: each for each in records if self._is_wanted(scope, asked, place, each)}
+            read += len(records)
+            if len(found) > asked.limit or len(records) < count or read >= FARTHEST:
+                return list(found.values())
+            # The next look begins where this one ended. If all of it changed at one time, it reaches further.
+            last = min(each.updated_at for each in records)
+            before, count = last, 4 * count if last == before else count
+            count = min(max(count, MOST_AT_ONCE), FARTHEST)
+
+    def _is_wanted(self, scope: Scope, asked: RunQuery, place: Place | None, record: RunRecord) -> bool:
+        if asked.agent is not None and record.agent != asked.agent:
+            return False
+        return (place is None or (record.updated_at, record.id) < place) and self._site.may(scope, "read", record.agent)
+
+    async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record, entries = await self._site.load_run(scope, path_value(scope, "id"), read_query(scope, UserQuery).user)
+        approvals = self._shown.all(await self._site.run_store().approvals(run=record.id, limit=MOST_APPROVALS))
+        (shown,) = await self._render_records([record])
+        shown |= {"approvals": approvals, "steps": read_steps(entries, record.id)}
+        await respond(send, 200, JSON, msgspec.json.encode(shown))
+
+    async def _delete(self, scope: Scope, receive: Receive, send: Send) -> None:
+        said = read_query(scope, UserQuery).user
+        record, _ = await self._site.load_run(scope, path_value(scope, "id"), said, "run")
+        if record.status == "running" and not await self._site.runtime.find_stopped([record]):
+            raise HttpError(409, "run_conflict", "this run is under way", "Cancel it first: POST /runs/ID/cancel.")
+        await self._site.run_store().delete_run(record.id)
+        caller_of(scope).note("run_deleted", run=record.id)
+        await respond(send, 200, JSON, b'{"deleted":true}')
+
+    async def _render_records(self, records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+        """Return the records as values for JSON. Clients see whether a process has a run, but not which."""
+        stopped = await self._site.runtime.find_stopped(records)
+        shown: list[dict[str, Any]] = []
+        for record in records:
+            made = msgspec.to_builtins(record)
+            del made["owner"]
+            shown.append(made | {"stopped": record.id in stopped})
+        return shown

@@ -1,0 +1,1 @@
+"""Tests of OpenAI's formats and of AgentOS's routes."""
