@@ -66,7 +66,8 @@ async def _read_events(store: RunStore, log: EventLog, run: str, after: int) -> 
             record, _ = await store.load_run(run)
         if record.status == "running" and record.owner is not None:
             continue
-        if isinstance(last, RunEnded) or trio.current_time() >= ends:
+        # A run that was resumed and has ended since the last look has another end than the one seen.
+        if (isinstance(last, RunEnded) and last.status == record.status) or trio.current_time() >= ends:
             return
         # The last event is logged just after the end is stored.
         ends = min(ends, trio.current_time() + LINGER_SECONDS)

@@ -34,11 +34,11 @@ _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
 class _Writer:
-    """The events of one run that are not stored yet."""
+    """The events of one run that are not stored yet; `over` is the journal of a run that is not under way."""
 
     def __init__(self, log: EventLog, journal: Journal) -> None:
         self.pending: list[bytes] = []
-        self.is_over = False
+        self.over: Journal | None = None
         self.failures = 0
         self._log = log
         self._journal = journal
@@ -47,9 +47,13 @@ class _Writer:
 
     def go_on(self, journal: Journal) -> None:
         """Log for the run's next journal, after the events that are not stored yet."""
-        self.is_over = False
+        self.over = None
         self._journal = journal
         self._next = None  # another process may have gone on with the run in between
+
+    def end(self) -> None:
+        """Note that the run is not under way any more."""
+        self.over = self._journal
 
     def note(self, event: Event) -> None:
         """Note an event of the run. An event with text that is not Unicode cannot be stored, and is left out."""
@@ -78,7 +82,7 @@ class _Writer:
                     self.failures += 1
                     return
                 del self.pending[: len(batch)]
-                self._next = first + len(batch)
+                self._next = first + len(batch) if journal is self._journal else None
                 self.failures = 0
 
 
@@ -109,7 +113,7 @@ class EventWriters:
     def end(self, run: str) -> None:
         """Note that a run is not under way any more."""
         if (writer := self.writers.get(run)) is not None:
-            writer.is_over = True
+            writer.end()
 
     def start(self, nursery: trio.Nursery) -> None:
         """Store events from now on, until no run is left."""
@@ -124,9 +128,11 @@ class EventWriters:
                 while self.writers:
                     await trio.sleep(FLUSH_SECONDS)
                     for run, writer in list(self.writers.items()):
-                        is_over = writer.is_over  # before the flush, as the last event may come meanwhile
+                        over = writer.over
                         await writer.flush()
-                        if is_over and (not writer.pending or writer.failures >= MOST_FAILURES):
+                        # Meanwhile the last event may have come, and the run may have been resumed.
+                        is_done = over is not None and writer.over is over
+                        if is_done and (not writer.pending or writer.failures >= MOST_FAILURES):
                             del self.writers[run]
         finally:
             self._flushing = None

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from agno_rt import Agent, Event, Runtime, ToolCall, tool
 from agno_rt.defaults.memory import InProcessMemory
@@ -116,6 +117,81 @@ async def test_a_run_resumed_at_once_keeps_its_events(stores: tuple[Any, Any]) -
 
     assert [event.status for _, event in events if isinstance(event, RunEnded)] == ["paused", "completed"]
     assert [number for number, _ in events] == list(range(1, len(events) + 1))
+
+
+class SlowLog(InProcessMemory):
+    """A log that is slow to store the first end of a run, and slow to tell that no event is to come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ending, self.telling, self.go = trio.Event(), trio.Event(), trio.Event()
+        self.is_slow_to_tell = False
+
+    async def log_events(self, run: str, events: Any, *, first: int, owner: str) -> None:
+        await super().log_events(run, events, first=first, owner=owner)
+        if any(b"run_ended" in event for event in events) and not self.ending.is_set():
+            self.ending.set()
+            if not self.is_slow_to_tell:
+                await self.go.wait()
+
+    async def wait_events(self, run: str, *, after: int, seconds: float) -> bool:
+        has_more = await super().wait_events(run, after=after, seconds=seconds)
+        if not has_more and self.is_slow_to_tell and not self.telling.is_set():
+            self.telling.set()
+            await self.go.wait()
+        return has_more
+
+
+async def test_a_run_resumed_while_its_pause_is_logged() -> None:
+    """The last event of a run is logged if the run was resumed during the write of its pause."""
+    store = SlowLog()
+
+    @tool(approve=True)
+    async def pay() -> str:
+        """Pay."""
+        store.go.set()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        return "paid"
+
+    agent = Agent(ScriptedModel([[ToolCall("c1", "pay", "{}")], "done"]), "clerk", tools=[pay], memory=LOGGED)
+    async with Runtime(memory=store) as rt:
+        paused = await rt.run(agent, "go")
+        with trio.fail_after(LONG):
+            await store.ending.wait()
+        await rt.approve(paused.approvals[0].id)
+        await rt.resume(paused.run_id)
+        events = await read(rt, paused.run_id)
+
+    assert [event.status for _, event in events if isinstance(event, RunEnded)] == ["paused", "completed"]
+
+
+async def test_a_run_resumed_while_its_follower_looks() -> None:
+    """A follower who learns late of the end of a resumed run gets the events since the pause."""
+    store = SlowLog()
+    store.is_slow_to_tell = True
+
+    @tool(approve=True)
+    async def pay() -> str:
+        """Pay."""
+        return "paid"
+
+    agent = Agent(ScriptedModel([[ToolCall("c1", "pay", "{}")], "done"]), "clerk", tools=[pay], memory=LOGGED)
+    seen: list[tuple[int, Event]] = []
+    async with Runtime(memory=store) as rt, trio.open_nursery() as nursery:
+        paused = await rt.run(agent, "go")
+        with trio.fail_after(LONG):
+            await store.ending.wait()
+
+            async def follow() -> None:
+                seen.extend(await read(rt, paused.run_id))
+
+            nursery.start_soon(follow)
+            await store.telling.wait()
+        await rt.approve(paused.approvals[0].id)
+        await rt.resume(paused.run_id)
+        store.go.set()
+
+    assert [event.status for _, event in seen if isinstance(event, RunEnded)] == ["paused", "completed"]
 
 
 async def test_many_pieces_share_a_write(tmp_path: Path) -> None:

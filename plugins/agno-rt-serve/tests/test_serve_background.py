@@ -15,6 +15,7 @@ import trio
 import trio.testing
 
 from agno_rt import Agent, MemoryPolicy, Team, ToolCall, tool
+from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import ModelError
 from agno_rt.testing import ScriptedModel
 
@@ -287,6 +288,43 @@ async def test_paused_in_background(serve_agents: Any, memory_url: str) -> None:
     assert told["content"] == "refunded B2"
     assert [name for _, name, _ in events].count("run_ended") == 2
     assert events[-1][2]["status"] == "completed"
+
+
+async def test_client_back_before_the_end_is_logged(serve_agents: Any) -> None:
+    """A client that has all events but the last of a run that is over gets the last, and is not told to stay away."""
+
+    class SlowLog(InProcessMemory):
+        def __init__(self) -> None:
+            super().__init__()
+            self.go, self.looked = trio.Event(), trio.Event()
+
+        async def wait_events(self, run: str, *, after: int, seconds: float) -> bool:
+            self.looked.set()
+            return await super().wait_events(run, after=after, seconds=seconds)
+
+        async def log_events(self, run: str, events: Any, *, first: int, owner: str) -> None:
+            if any(b"run_ended" in event for event in events):
+                await self.go.wait()
+            await super().log_events(run, events, first=first, owner=owner)
+
+    memory = SlowLog()
+    served = await serve_agents(Agent(ScriptedModel(["At last."]), "a"), memory=memory)
+    async with _open_client(served) as http, trio.open_nursery() as nursery:
+        run = (await http.post("/agents/a/runs", json={"input": "Go.", "background": True})).json()["run_id"]
+        await _await_status(http, run, "completed")
+        last = {"Last-Event-ID": str(await memory.find_last_event(run))}
+        answers = []
+
+        async def come_back() -> None:
+            answers.append(await http.get(f"/runs/{run}/events", headers=last))
+
+        nursery.start_soon(come_back)
+        with trio.move_on_after(PATIENCE):
+            await memory.looked.wait()
+        memory.go.set()
+
+    assert answers[0].status_code == 200
+    assert [name for _, name, _ in _parse_events(answers[0].text)] == ["run_ended"]
 
 
 async def test_stop_of_the_server(serve_agents: Any, memory_url: str, until: Any) -> None:

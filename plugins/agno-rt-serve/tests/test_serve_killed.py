@@ -67,7 +67,7 @@ BUSY = """
 import os
 from agno_rt import Agent, MemoryPolicy, ModelResponse, ToolCall, tool
 
-@tool(inline=True)
+@tool(inline=True, idempotent=True)
 def note(number: str) -> str:
     \"\"\"Note a number.\"\"\"
     return f"noted {number}"

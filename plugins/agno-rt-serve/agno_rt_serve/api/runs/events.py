@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -25,6 +26,10 @@ from agno_rt_serve.errors import HttpError
 from agno_rt_serve.http.asgi import Message, Receive, Scope, Send, header, respond
 
 __all__ = ["RunEvents"]
+
+
+LATE_SECONDS = 10.0
+"""How long the event of a run's end may come after the end is stored. A killed process leaves a run without one."""
 
 
 class EventsQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -103,9 +108,15 @@ class RunEvents:
         """Return whether the run is over, and the client has its last event."""
         events: EventLog = self._site.event_log()
         record, _ = await self._site.run_store().load_run(run)
-        is_over = record.status != "running" or bool(await self._site.runtime.find_stopped([record]))
-        # The last event is logged just after the end is stored: only a client with the last one has all.
-        return is_over and 0 < await events.find_last_event(run) <= after
+        last = await events.find_last_event(run)
+        if not 0 < last <= after:
+            return False
+        if record.status == "running":
+            return bool(await self._site.runtime.find_stopped([record]))
+        if record.updated_at < time.time() - LATE_SECONDS:
+            return True
+        end = msgspec.json.decode((await events.load_events(run, after=last - 1))[0][1])
+        return bool(end["type"] == "run_ended" and end["status"] == record.status)
 
     async def stream(self, run: str, after: int, send: Send, within: EventsWithin | None = None) -> None:
         """Send the events with numbers above `after` as server-sent events, until the run is over or paused.
