@@ -17,7 +17,6 @@ import pytest
 import trio
 
 from agno_rt import Agent, ModelResponse
-from agno_rt.testing import ScriptedModel
 
 SECONDS = float(os.environ.get("AGNO_RT_SOAK", "6"))
 # Megabytes that the process may have grown by: pools of the allocator, and not a byte for each request.
@@ -32,10 +31,14 @@ SOCKET = (
 )
 
 
-def make_agent() -> Agent[Any]:
-    """Return an agent that answers at once, without a memory of its requests."""
-    model = ScriptedModel(lambda request: "Hello.")
-    return Agent(model, "a")
+class Ready:
+    """A model that answers at once, and forgets the request: a `ScriptedModel` would keep each."""
+
+    name = "ready"
+
+    async def respond(self, request: Any, emit: Any = None) -> ModelResponse:
+        """Answer."""
+        return ModelResponse("Hello.")
 
 
 class Crowd:
@@ -102,7 +105,7 @@ def measure_megabytes() -> float:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell a process's size")
 async def test_leaves_everything_where_it_was(serve_agents: Any, until: Any) -> None:
     """After the crowd, tasks, threads and open files are as before; the process has not grown."""
-    served = await serve_agents(make_agent())
+    served = await serve_agents(Agent(Ready(), "a"))
     crowd = Crowd(served)
     await crowd.run(SECONDS / 3)  # pools and caches fill
     await until(lambda: served.server.connections == 0)
