@@ -141,7 +141,7 @@ class App:
         hosts = allowed_hosts(
             settings.host, settings.allowed_hosts, keyed=settings.asks_for_keys and not settings.anonymous.agents
         )
-        self._guard = Guard(hosts, settings.cors_origins)
+        self._guard = Guard(hosts, settings.cors_origins, HEALTH_PATHS)
         routes = self._table = list(self._routes(settings))
         # One table has the paths without a parameter; Starlette's router has the rest, and answers unknown paths.
         self._fixed = {

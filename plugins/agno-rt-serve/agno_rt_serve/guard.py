@@ -58,11 +58,15 @@ def check_host(header: bytes | None, allowed: frozenset[bytes] | None) -> None:
 class Guard:
     """Checks the source of a request, for every route alike.
 
-    `hosts` are the server's names, `None` for any; `origins` are the origins whose pages may use the server.
+    `hosts` are the server's names, `None` for any; `origins` are the origins whose pages may use the server. The paths
+    in `probes` answer to any name: a load balancer and Kubernetes ask for the address of the machine.
     """
 
-    def __init__(self, hosts: frozenset[bytes] | None, origins: Collection[str]) -> None:
+    def __init__(
+        self, hosts: frozenset[bytes] | None, origins: Collection[str], probes: Collection[str] = frozenset()
+    ) -> None:
         self._hosts = hosts
+        self._probes = probes
         self._origins = None if "*" in origins else frozenset(origin.encode() for origin in origins)
 
     def check(self, scope: Scope) -> None:
@@ -79,7 +83,7 @@ class Guard:
                 site = value
             elif name == b"sec-fetch-mode":
                 mode = value
-        check_host(host, self._hosts)
+        check_host(host, None if scope["path"] in self._probes else self._hosts)
         if self._origins is None:
             return
         if origin:

@@ -599,7 +599,7 @@ class TestBrowsers:
     async def test_host(self, serve_agents: Any, host: str, settings: dict[str, Any], status: int) -> None:
         """On loopback, only loopback's names and the allowed names are answered: no page can rebind its name here."""
         async with client(await serve_agents(Agent(ScriptedModel([]), "a"), **settings)) as http:
-            answer = await http.get("/health", headers={"Host": host})
+            answer = await http.get("/agents", headers={"Host": host})
 
         assert answer.status_code == status
         assert status == 200 or answer.json()["error"]["code"] == "host_not_allowed"

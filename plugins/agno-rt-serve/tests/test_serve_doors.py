@@ -275,9 +275,19 @@ class TestPlaces:
         app = await make_app(Agent(ScriptedModel([]), "a"), **settings)
         transport: Any = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            answer = await http.get("/health", headers={"Host": host})
+            answer = await http.get("/openapi.json", headers={"Host": host})
 
         assert answer.status_code == status
+
+    async def test_probes_under_any_name(self, make_app: Any) -> None:
+        """Probes of a load balancer or of Kubernetes, which ask for an address, are answered under any name."""
+        app = await make_app(Agent(ScriptedModel([]), "a"), host="0.0.0.0", key=KEY, allowed_hosts=("ours.example",))
+        transport: Any = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://10.0.0.5:7777") as http:
+            found = [(await http.get(path)).status_code for path in ("/health", "/health/live", "/health/ready")]
+            foreign = await http.get("/health/ready", headers={"Origin": "https://evil.example"})
+
+        assert (found, foreign.status_code) == ([200, 200, 200], 403)
 
     async def test_web_sockets(self, make_app: Any) -> None:
         """Neither a page elsewhere nor a client without the key can open a web socket."""

@@ -6,6 +6,11 @@ export class Problem extends Error {
     super(message);
     Object.assign(this, { hint, status, code });
   }
+  // The message and the hint as sentences of one text.
+  get words() {
+    const sentences = [this.message, this.hint].filter(Boolean);
+    return sentences.map((one) => one[0].toUpperCase() + one.slice(1) + (/[.!?:…]$/.test(one) ? "" : ".")).join(" ");
+  }
 }
 
 async function send(path, { body, form, headers = {}, ...options } = {}) {

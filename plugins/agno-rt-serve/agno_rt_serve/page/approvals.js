@@ -1,7 +1,9 @@
 // Approvals of paused runs: a card for each, and the list of all pending ones.
 
 import { at, call, get } from "./api.js";
-import { $, el, pretty, say, timeNode } from "./dom.js";
+import { $, el, elementId, say, timeNode } from "./dom.js";
+import { laterWords, showGrants, standingFields } from "./grants.js";
+import { argumentsTable } from "./parts.js";
 import { jsonForm, schemaForm } from "./schema_form.js";
 
 const TITLES = {
@@ -12,10 +14,6 @@ const TITLES = {
 const HINTS = {
   external: "This call is carried out elsewhere. Enter its result, as JSON or as text.",
 };
-const LATER = {
-  same: { standing: { scope: "session", seconds: 3600, arguments: "same" } },
-  any: { standing: { scope: "session", seconds: null, arguments: "any" } },
-};
 const OUTCOMES = { approved: "approved", denied: "denied", answered: "answered", expired: "expired" };
 
 // A card that asks a person to decide. `settled(how)` is called once: with `decided`, `elsewhere` or `expired`.
@@ -24,8 +22,9 @@ export class ApprovalCard {
     this.approval = approval;
     this.settled = settled;
     const { kind, call: asked } = approval;
-    this.heading = el("h3", { id: `approval-${approval.id}` }, TITLES[kind](asked.name));
+    this.heading = el("h3", { id: elementId("approval") }, TITLES[kind](asked.name));
     this.body = el("div", { class: "card-body" });
+    this.later = kind === "approval" ? standingFields(approval) : null;
     this.alert = el("p", { class: "refused", role: "alert", hidden: true });
     this.node = el(
       "form",
@@ -42,7 +41,7 @@ export class ApprovalCard {
   }
 
   focus() {
-    this.node.querySelector("input, textarea, select:not([id^=later]), button")?.focus();
+    this.node.querySelector(":is(input, textarea, select):not(.later *), button")?.focus();
   }
 
   #facts() {
@@ -56,11 +55,9 @@ export class ApprovalCard {
     const { kind, schema } = this.approval;
     this.form = this.submit = null;
     if (kind === "approval") {
-      const later = this.#later();
-      const approve = () => this.#decide({ decision: "approve", ...LATER[later?.value ?? ""] });
       this.#fill(
-        [argumentsTable(this.approval.call.arguments), later && laterField(later, this.approval)],
-        button("Approve", "primary", approve),
+        [argumentsTable(this.approval.call.arguments), this.later?.node],
+        button("Approve", "primary", () => this.#decide({ decision: "approve" })),
         button("Edit", "plain", () => this.#edit()),
         button("Deny", "plain", () => this.#deny()),
       );
@@ -75,16 +72,6 @@ export class ApprovalCard {
     );
     this.submit = send;
   }
-  // What the approval means for later calls. Without a definition the tool asks each time.
-  #later() {
-    const { definition, session, agent, id } = this.approval;
-    if (!definition || !session || !agent) return null;
-    return el("select", { id: `later-${id}` }, [
-      el("option", { value: "" }, "ask me each time"),
-      el("option", { value: "same" }, "with the same values: allow for an hour"),
-      el("option", { value: "any" }, "allow all in this conversation"),
-    ]);
-  }
   #edit() {
     let given;
     try {
@@ -94,11 +81,12 @@ export class ApprovalCard {
     }
     this.form = given === undefined ? jsonForm(undefined, "Arguments") : schemaForm(this.approval.parameters, given);
     this.submit = () => this.#send("approve", "arguments");
-    this.#fill([this.form.node], button("Approve with these", "primary", this.submit), this.#back());
+    const buttons = [button("Approve with these", "primary", this.submit), this.#back()];
+    this.#fill([this.form.node, this.later?.node], ...buttons);
     this.form.focus();
   }
   #deny() {
-    const reason = el("input", { type: "text", id: `reason-${this.approval.id}`, autocomplete: "off" });
+    const reason = el("input", { type: "text", id: elementId("reason"), autocomplete: "off" });
     this.submit = () => this.#decide({ decision: "deny", reason: reason.value.trim() });
     this.#fill(
       [el("div", { class: "field" }, el("label", { for: reason.id }, "Why not? The agent is told."), reason)],
@@ -138,15 +126,17 @@ export class ApprovalCard {
   async #decide(body) {
     if (this.over) return;
     this.#disable(true);
+    if (body.decision === "approve") body.standing = this.later?.read();
     try {
       const decided = await call(at("approvals", this.approval.id), { method: "POST", body });
       const changed = body.arguments !== undefined ? ", with other arguments" : "";
+      const more = changed + laterWords(body.standing);
       const reason = body.reason ? `: ${body.reason}` : ".";
-      this.#close(`You ${OUTCOMES[decided.status]} ${this.approval.call.name}${changed}${reason}`, "decided");
+      this.#close(`You ${OUTCOMES[decided.status]} ${this.approval.call.name}${more}${reason}`, "decided");
     } catch (problem) {
       if (problem.status === 409 || problem.status === 404) return this.#wasDecided(problem);
       this.#disable(false);
-      this.#refuse([problem.message, problem.hint].filter(Boolean).join(" "));
+      this.#refuse(problem.words);
     }
   }
   async #wasDecided(problem) {
@@ -160,7 +150,7 @@ export class ApprovalCard {
     this.#close(
       status && status !== "pending"
         ? `Somebody else ${OUTCOMES[status]} ${this.approval.call.name} meanwhile.`
-        : problem.message,
+        : problem.words,
       "elsewhere",
     );
   }
@@ -194,29 +184,6 @@ export class ApprovalCard {
 
 function button(label, kind, act) {
   return el("button", { type: "button", class: kind, click: act }, label);
-}
-
-function laterField(select, { call: asked }) {
-  return el("div", { class: "field" }, el("label", { for: select.id }, `Later calls of ${asked.name}`), select);
-}
-
-function argumentsTable(text) {
-  let value;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return el("pre", { class: "args", tabindex: "0" }, text);
-  }
-  const entries = Object.entries(value ?? {});
-  if (!entries.length) return el("p", { class: "hint" }, "No arguments.");
-  return el(
-    "dl",
-    { class: "args" },
-    entries.map(([name, one]) => [
-      el("dt", {}, name),
-      el("dd", {}, typeof one === "string" ? one : el("code", {}, pretty(one))),
-    ]),
-  );
 }
 
 // A form for a result: JSON of any kind, and otherwise text.
@@ -306,15 +273,13 @@ export async function refreshBadge() {
   $("to-approvals").setAttribute("aria-label", count ? `Approvals, ${count} pending` : "Approvals");
 }
 
-// Draw the list of pending approvals into `place`. `link(approval)` leads to its
-// conversation, `resume(run, approval, where)` goes on with a run and shows it there.
+// Draw the pending approvals and the standing ones into `place`. `link(approval)` leads to its conversation,
+// `resume(run, approval, where)` goes on with a run and shows it there.
 export async function showAllApprovals(place, { link, resume }) {
   const { approvals } = await get("/approvals", { status: "pending" });
   place.append(el("h2", {}, "Approvals"));
-  if (!approvals.length) {
-    place.append(el("p", { class: "empty" }, "Nothing waits for a decision."));
-    return;
-  }
+  if (!approvals.length) place.append(el("p", { class: "empty" }, "Nothing waits for a decision."));
+  let drawGrants = null;
   for (const [run, of] of groups(approvals)) {
     const first = of[0];
     const answer = el("div", { class: "answer" });
@@ -325,11 +290,13 @@ export async function showAllApprovals(place, { link, resume }) {
     );
     let left = of.length;
     const settled = (how) => {
+      drawGrants?.();
       if (!--left && how === "decided") resume(run, first, answer);
     };
     section.append(...of.map((approval) => new ApprovalCard(approval, settled).node), answer);
     place.append(section);
   }
+  drawGrants = await showGrants(place);
 }
 
 function groups(approvals) {

@@ -61,7 +61,7 @@ export class Conversation {
       return history;
     } catch (problem) {
       this.log.replaceChildren(
-        fault("This conversation cannot be loaded.", `${problem.message} ${problem.hint ?? ""}`),
+        fault("This conversation cannot be loaded.", problem.words ?? problem.message),
       );
       return null;
     } finally {
@@ -286,7 +286,7 @@ export class Conversation {
       place.replaceChildren(
         fault(
           "This run waits for a decision, but its approvals cannot be loaded.",
-          `${problem.message} ${problem.hint ?? ""}`,
+          problem.words ?? problem.message,
         ),
       );
     }

@@ -61,6 +61,10 @@ export function copyButton(label, read) {
   );
 }
 
+// Return an id for an element, one that no other element has: a card may be in a conversation and in a list at once.
+let made = 0;
+export const elementId = (what) => `${what}-${++made}`;
+
 export function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -108,8 +112,11 @@ export function when(seconds) {
   const gap = Math.abs(distance);
   const said = (text) => (distance < 0 ? `in ${text}` : `${text} ago`);
   if (gap < 45) return distance < 0 ? "in a moment" : "just now";
-  if (gap < 3600) return said(`${Math.max(1, Math.round(gap / 60))} min`);
-  if (gap < 86_400) return said(`${Math.round(gap / 3600)} h`);
+  // Rounded first: 3599 s are 1 h, not 60 min.
+  const minutes = Math.max(1, Math.round(gap / 60));
+  if (minutes < 60) return said(`${minutes} min`);
+  const hours = Math.round(gap / 3600);
+  if (hours < 24) return said(`${hours} h`);
   if (gap < 7 * 86_400) return said(plural(Math.round(gap / 86_400), "day"));
   return new Date(seconds * 1000).toLocaleDateString();
 }

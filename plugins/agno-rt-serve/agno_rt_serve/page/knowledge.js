@@ -175,7 +175,7 @@ function drawDocument(name, one, again) {
       await call(`${at("knowledge", name, "documents")}?${new URLSearchParams({ source: one.source })}`, { method: "DELETE" });
       again();
     } catch (problem) {
-      toast(problem.message);
+      toast(problem.words);
     }
   };
   return el(

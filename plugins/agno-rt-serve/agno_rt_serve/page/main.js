@@ -335,7 +335,7 @@ async function start() {
     if (problem.status === 401) return;
     document.body.dataset.view = "broken";
     $("view").replaceChildren(
-      el("div", { class: "view" }, fault("The agents cannot be listed.", `${problem.message} ${problem.hint}`)),
+      el("div", { class: "view" }, fault("The agents cannot be listed.", problem.words)),
     );
     return;
   }

@@ -45,6 +45,26 @@ function drawFold(node, name, about, sections, state) {
   node.open = open;
 }
 
+// Return arguments, given as JSON, as a list of names and values.
+export function argumentsTable(text) {
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return el("pre", { class: "args", tabindex: "0" }, text);
+  }
+  const entries = Object.entries(value ?? {});
+  if (!entries.length) return el("p", { class: "hint" }, "No arguments.");
+  return el(
+    "dl",
+    { class: "args" },
+    entries.map(([name, one]) => [
+      el("dt", {}, name),
+      el("dd", {}, typeof one === "string" ? one : el("code", {}, pretty(one))),
+    ]),
+  );
+}
+
 // An error in two parts: what happened, and, folded, the hint for developers.
 export function fault(text, hint = "") {
   return el(

@@ -1,8 +1,6 @@
 // A form for a JSON Schema: fields for plain types, JSON for the rest.
 
-import { el } from "./dom.js";
-
-let count = 0;
+import { el, elementId } from "./dom.js";
 
 // Make a form for `schema`, filled with `value`. Return {node, read, focus}: `read` returns the value, or throws an
 // error that names the field.
@@ -16,7 +14,7 @@ export function schemaForm(schema, value) {
 
 export function jsonForm(value, label, given = true) {
   const field = jsonField(value);
-  const id = `field-${++count}`;
+  const id = elementId("field");
   field.input.id = id;
   return {
     node: el("div", { class: "fields" }, el("label", { for: id }, label), field.input),
@@ -35,7 +33,7 @@ function objectForm(resolved, root, value) {
   const fields = Object.entries(resolved.properties).map(([name, raw]) => {
     const schema = resolve(raw, root);
     const field = fieldFor(schema, name in value ? value[name] : schema.default);
-    const id = `field-${++count}`;
+    const id = elementId("field");
     field.input.id = id;
     const hint = schema.description ? el("p", { class: "hint", id: `${id}-hint` }, schema.description) : null;
     if (hint) field.input.setAttribute("aria-describedby", hint.id);

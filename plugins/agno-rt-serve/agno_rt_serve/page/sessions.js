@@ -80,7 +80,7 @@ export class SessionList {
         el("li", {}, el("button", { type: "button", class: "quiet more", click: () => this.#more() }, "Show more")),
       );
     const nothing = this.problem
-      ? this.problem.message
+      ? this.problem.words
       : $("find").value.trim()
         ? "No conversation has these words."
         : "No conversations yet.";
@@ -151,7 +151,7 @@ export class SessionList {
           session.title = title;
           this.on.renamed(session.id, title);
         } catch (problem) {
-          toast(problem.message);
+          toast(problem.words);
         }
       }
       const fresh = this.#item(session);
@@ -181,7 +181,7 @@ export class SessionList {
     try {
       await call(at("sessions", session.id), { method: "DELETE" });
     } catch (problem) {
-      if (problem.status !== 404) return toast(problem.message);
+      if (problem.status !== 404) return toast(problem.words);
     }
     toast("Deleted");
     this.sessions = this.sessions.filter((one) => one !== session);

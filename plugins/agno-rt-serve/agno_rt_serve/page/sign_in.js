@@ -8,7 +8,7 @@ const SIGNED_IN = "agno-rt.signed-in";
 
 export function askForKey(refused = "") {
   document.body.dataset.view = "door";
-  $("refused").textContent = refused && refused[0].toUpperCase() + refused.slice(1);
+  $("refused").textContent = refused;
   $("refused").hidden = !refused;
   $("key").value = "";
   $("key").focus();
@@ -21,9 +21,7 @@ export function setUpDoor(leaving) {
     try {
       await call("/sign-in", { method: "POST", body: { key: $("key").value } });
     } catch (problem) {
-      return askForKey(
-        [problem.message, problem.code === "unreachable" ? "" : problem.hint].filter(Boolean).join(". "),
-      );
+      return askForKey(problem.words);
     }
     store(SIGNED_IN, true);
     location.reload();

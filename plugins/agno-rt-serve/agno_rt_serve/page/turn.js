@@ -120,6 +120,11 @@ export class Turn {
   on_guard_tripped({ guard, where, action, reason }) {
     this.show({ kind: "note", text: `The guardrail ${guard} ${action} the ${where}: ${reason}` });
   }
+  on_approval_reviewed({ call, approved, grant, by }) {
+    if (!approved) return;
+    const why = grant ? "a standing approval allows it" : `${by} approved it`;
+    this.show({ kind: "note", text: `${call.name} needed no decision: ${why}.` });
+  }
   on_approval_asked({ call }) {
     if (this.#tool(call)?.state === "waiting") return;
     this.show({ kind: "tool", id: call.id, name: call.name, arguments: call.arguments, state: "waiting", result: "" });

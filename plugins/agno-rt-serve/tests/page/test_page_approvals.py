@@ -36,20 +36,6 @@ def test_approve(keeper: Any) -> None:
     expect(keeper.page.locator("details.tool .state")).to_have_text("done")
 
 
-def test_allow_later_calls(keeper: Any) -> None:
-    """With "allow all in this conversation" the next call of the tool asks nobody."""
-    keeper.asked("delete")
-    asks = card(keeper, "delete_file")
-    asks.get_by_label("Later calls of delete_file").select_option("any")
-    asks.get_by_role("button", name="Approve").click()
-    expect(keeper.said).to_have_text("Told: deleted a.txt, False")
-
-    keeper.asked("delete")
-    expect(keeper.page.locator(".turn")).to_have_count(2)
-    expect(keeper.said.last).to_have_text("Told: deleted a.txt, False; deleted a.txt, False")
-    expect(keeper.page.get_by_role("form").filter(has_text="Let the agent call", visible=True)).to_have_count(0)
-
-
 def test_edit(keeper: Any) -> None:
     """The arguments can be changed in a form made from the tool's schema."""
     keeper.asked("delete")
