@@ -113,7 +113,9 @@ async def call_within(job: Job, outer: ToolCall, number: int, asked: tuple[str, 
         return ("completed" if told.status == "completed" else "failed"), told.content
     statuses: list[Literal["completed", "failed"]] = []
     try:
-        [message] = await _make_calls(job, (settled,), statuses)
+        tool = job.resolved.tools.get(settled.asked.name)
+        make = _make_calls if tool is None or tool.parallel else _make_alone
+        [message] = await make(job, (settled,), statuses)
     except ToolPaused as exc:
         exc.calls += (call.id,)  # made again as well, although the call has begun
         raise
@@ -303,6 +305,31 @@ async def _make_calls(
             emitter.post(ToolEnded(job.run_id, call, ended, ""))
         raise
     return messages
+
+
+_ALONE = object()
+"""The key of the locks of calls within calls that run alone, by the id of the call around."""
+
+
+async def _make_alone(
+    job: Job, calls: Sequence[_Asked], statuses: list[Literal["completed", "failed"]]
+) -> list[Message]:
+    """Make one call within another call, of a tool that runs alone: such calls of the run follow one another.
+
+    Such a call may make further ones, which must not wait for the end of the call around: they have a lock of their
+    own.
+    """
+    assert job.kept is not None, "the call around has a context"
+    # Here and not in a field of the job, for which each run would pay.
+    locks: dict[str, trio.Lock] = job.kept.setdefault(_ALONE, {"": trio.Lock()})
+    [call] = calls
+    around = next((each for each in reversed(locks) if call.call.id.startswith(f"{each}.")), "")
+    async with locks[around]:
+        locks[call.call.id] = trio.Lock()
+        try:
+            return await _make_calls(job, calls, statuses)
+        finally:
+            locks.pop(call.call.id, None)
 
 
 async def _store_beginnings(job: Job, journal: Journal, calls: Sequence[_Asked]) -> None:

@@ -13,7 +13,16 @@ from agno_rt._drive.ids import new_id
 from agno_rt._runtime.run_values import encode_value
 from agno_rt._runtime.stored_runs import StoredRuns
 from agno_rt.errors import UsageError
-from agno_rt.run_store import Approval, Grant, GrantStore, RunStore, Standing, unknown_grant
+from agno_rt.run_store import (
+    MOST_GRANTS,
+    Approval,
+    Grant,
+    GrantStore,
+    RunStore,
+    Standing,
+    too_many_grants,
+    unknown_grant,
+)
 
 __all__ = ["approve_standing", "grant_store", "revoke_grant"]
 
@@ -31,18 +40,26 @@ async def approve_standing(
 ) -> Approval:
     """Approve the call, and then store the standing approval.
 
-    A refused decision grants nothing. If the program ends in between, the call alone is approved. Raises as
-    `Runtime.approve`.
+    A refused decision grants nothing, and a user with too many grants approves nothing. If the program ends in between,
+    the call alone is approved. Raises as `Runtime.approve`.
     """
     store = grant_store(stored.store)
     found = await stored.approval(approval, user)
     text = encode_value(arguments, needed=False)
     grant = make_grant(found, standing, text, by, new_id())
+    await _check_room(store, grant)
     decided = await stored.decide(approval, "approved", arguments, by=by, user=user)
     now = time.time()
     ends = None if standing.seconds is None else now + standing.seconds
     await store.add_grant(attrs.evolve(grant, created_at=now, expires_at=ends))
     return decided
+
+
+async def _check_room(store: GrantStore, grant: Grant) -> None:
+    """Raise `UsageError` for a user with `MOST_GRANTS` for the tool: the decision could not be taken back."""
+    same = await store.grants(user=grant.user, unowned=grant.user is None, tool=grant.tool, limit=MOST_GRANTS)
+    if len(same) >= MOST_GRANTS:
+        raise too_many_grants(grant)
 
 
 async def revoke_grant(store: RunStore, grant: str, user: str | None) -> Grant:

@@ -13,6 +13,7 @@ from agno_rt.http_client.client import HttpClient
 from agno_rt.http_client.google_credentials import GoogleCredentials
 from agno_rt.http_client.server import HttpServer, Key
 from agno_rt.wire.lenient_json import read_json
+from agno_rt.wire.lifetimes import read_lifetime
 from agno_rt.wire.refusals import Peer, plain
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ class GoogleTokens:
         began = trio.current_time()
         async with self._client.post(self._credentials.token_url, body, _FORM, peer) as answer:
             value = await self._read_value(answer)
-        lifetime = value.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, int | float) else _LIFETIME
+        seconds = read_lifetime(value.get("expires_in")) or _LIFETIME
         self._token = value["access_token"]
         self._ends = began + seconds - EARLY_SECONDS
 

@@ -14,7 +14,7 @@ from agno_rt._decide.grants import fits_pattern, is_granted
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import NotFound, UsageError
 from agno_rt.events import ApprovalReviewed, Event
-from agno_rt.run_store import Approval, Decision, Grant, Resume, Standing
+from agno_rt.run_store import MOST_GRANTS, Approval, Decision, Grant, Resume, Standing
 from agno_rt.testing import ScriptedModel
 
 STORED = MemoryPolicy(journal=True)
@@ -250,6 +250,22 @@ async def test_a_grant_survives_a_restart(tmp_path: Path) -> None:
     assert result.status == "completed"
     [reviewed] = [entry for entry in entries if entry.kind == "reviewed"]
     assert grant.id.encode() in reviewed.body
+
+
+async def test_too_many_grants_approve_nothing() -> None:
+    """A user with the most grants for a tool: the call still waits, and a decision for the call alone is taken."""
+    memory = InProcessMemory()
+    for number in range(MOST_GRANTS):
+        await memory.add_grant(Grant(f"g{number}", "send", "other", user="ann"))
+    async with Runtime(memory=memory) as rt:
+        desk = Desk(rt)
+        waiting = await desk.ask("bob")
+        with pytest.raises(UsageError, match=r"(?s)1,000 standing approvals of send .*Revoke some"):
+            await desk.approve(waiting, Standing())
+        [approval] = waiting.approvals
+        assert (await rt.approval(approval.id)).status == "pending"
+        assert (await desk.approve(await desk.ask("bob", user="eve", session="t"), Standing())).status == "completed"
+        assert (await desk.approve(waiting)).status == "completed"
 
 
 async def test_a_store_without_grants_asks_each_time() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from agno_rt import Agent, Limits, MemoryPolicy, ModelRequest, RunResult, Runtime, ToolCall, tool
 from agno_rt.context import RunContext
@@ -175,6 +177,42 @@ async def test_a_call_waits_for_a_run_within() -> None:
         result = await rt.run(agent, Resume(paused.run_id))
     assert told(result) == ["completed: ann has it"]
     assert bank.paid == ["ann"]
+
+
+async def test_tools_that_run_alone_do_so_within_calls_too() -> None:
+    """Two calls at once call tools with `parallel=False`: one runs at a time, and may call another such tool."""
+    log: list[str] = []
+
+    @tool(parallel=False)
+    async def note(text: str) -> str:
+        """Note a text."""
+        log.append(f"{text} begins")
+        await trio.testing.wait_all_tasks_blocked()
+        log.append(f"{text} ends")
+        return text
+
+    @tool(parallel=False, idempotent=True)
+    async def sign(context: RunContext, text: str) -> str:
+        """Sign a text, and note the signed text."""
+        log.append(f"{text} is signed")
+        return str((await context.call_tool("note", {"text": f"signed {text}"})).content)
+
+    @tool(idempotent=True)
+    async def write(context: RunContext, text: str) -> str:
+        """Note a text, and sign it."""
+        await context.call_tool("note", {"text": text})
+        return str((await context.call_tool("sign", {"text": text})).content)
+
+    model = ScriptedModel([[ToolCall(text, "write", {"text": text}) for text in "ab"], "done"])
+    with trio.fail_after(10):
+        result = await run(Agent(model, tools=[note, sign, write]))
+    assert told(result) == ["signed a", "signed b"]
+    alone = [f"{text} {what}" for text in ("a", "b") for what in ("begins", "ends")]
+    signed = [f"{text} is signed" for text in "ab"], [f"signed {text} begins" for text in "ab"]
+    assert log[:4] == alone
+    for first, then in zip(*signed, strict=True):
+        assert log[log.index(first) + 1] == then
+        assert log[log.index(then) + 1] == then.replace("begins", "ends")
 
 
 def test_a_killed_run_makes_no_finished_call_again() -> None:

@@ -30,6 +30,7 @@ class Issuer:
         self.forms: list[dict[str, str]] = []
         self.asked: list[dict[str, str]] = []
         self.lifetime = 3600.0
+        self.told_lifetime: Any = None  # in place of the true one
         self.refusals: dict[str, tuple[int, str]] = {}
         self.metadata: dict[str, Any] = {}
         self.resource: dict[str, Any] = {}
@@ -183,7 +184,8 @@ class Handler(BaseHTTPRequestHandler):
         """Give tokens."""
         token = secrets.token_urlsafe()
         self.issuer.tokens[token] = (scope, time.time() + self.issuer.lifetime)
-        answer = {"access_token": token, "token_type": "bearer", "expires_in": self.issuer.lifetime, "scope": scope}
+        answer: dict[str, Any] = {"access_token": token, "token_type": "bearer", "scope": scope}
+        answer["expires_in"] = self.issuer.told_lifetime or self.issuer.lifetime
         if refresh_token:
             self.issuer.refresh_tokens[refresh_token] = scope
             answer["refresh_token"] = refresh_token

@@ -16,6 +16,7 @@ from agno_rt_codemode.stubs import describe_functions
 
 __all__ = ["make_toolkit"]
 
+CLOSE_SECONDS = 5.0
 MOST_PROCESSES = 256
 """The most worker processes: programs within tools of programs have processes, too, and do not wait for `at_once`."""
 
@@ -55,7 +56,7 @@ def make_toolkit(tools: Sequence[Tool | Callable[..., Any]], settings: CodeSetti
         try:
             yield (runner, *made)
         finally:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(pool.__exit__, None, None, None)
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await trio.to_thread.run_sync(pool.__exit__, None, None, None, abandon_on_cancel=True)
 
     return Toolkit("codemode", open=open_pool)

@@ -251,6 +251,16 @@ async def test_a_service_account(write_file: Write) -> None:
     assert request.path == "/v1/projects/p-1/locations/us/publishers/google/models/m:generateContent"
 
 
+@pytest.mark.parametrize("told", [pytest.param(10**400, id="huge"), -1, 0, None, "soon", True])
+async def test_an_odd_lifetime_counts_as_an_hour(write_file: Write, told: Any) -> None:
+    """A token whose lifetime is not a number of seconds is used, and kept for the next request."""
+    async with open_wire_server(grant("ya29.one", told)) as tokens, open_wire_server(HELLO) as server:
+        model = make_vertex(server, write_file(tokens.url))
+        assert [(await model.respond(HI)).content for _ in range(2)] == ["Hello."] * 2
+        await model.aclose()
+    assert len(tokens.requests) == 1
+
+
 async def test_one_token_for_many(write_file: Write) -> None:
     """Requests at once share one fetch, and later ones share its token; a cancelled fetch leaves it to the next."""
     async with open_wire_server(WireReply(ending="silent")) as tokens, open_wire_server(HELLO) as server:

@@ -12,6 +12,9 @@ from agno_rt_mcp.settings import ServerSettings
 
 __all__ = ["Lists"]
 
+MOST_TTL_MS = 86_400_000
+"""A day: a longer time may not even fit a float."""
+
 
 class Lists:
     """The lists of a connection. A list holds for the server's TTL (protocol 2026-07-28), or until a change is told."""
@@ -43,7 +46,7 @@ class Lists:
         for _ in range(self._settings.max_pages):
             page = await list_page(cursor=cursor)
             found += getattr(page, what)
-            seconds.append(page.ttl_ms / 1000)
+            seconds.append(min(page.ttl_ms, MOST_TTL_MS) / 1000)
             if (cursor := page.next_cursor) is None:
                 return found, min(seconds)
             if cursor in seen:

@@ -175,6 +175,18 @@ async def test_a_token_near_its_end_is_renewed_before_the_call(issuer: Issuer) -
     assert issuer.counts["message"] - before == 2 * messages
 
 
+@pytest.mark.parametrize("told", [-5, pytest.param(10**400, id="huge"), "inf", "nan", "1e999", "soon", [1], 1e300])
+async def test_an_odd_lifetime_does_not_spoil_a_login(issuer: Issuer, tmp_path: Path, told: Any) -> None:
+    """A lifetime that is not a number of seconds counts as not told: the token is used until it is refused."""
+    issuer.told_lifetime = told
+    await log_in_as_person(server(issuer))
+    async with opened(server(issuer)) as tools:
+        assert [await tools["read"]() for _ in range(2)] == ["read", "read"]
+    assert issuer.counts["refresh_token"] == 0
+    [login] = logins(tmp_path)
+    assert told == 1e300 or login.get("expires_at") is None
+
+
 async def test_two_connections_share_a_login(issuer: Issuer) -> None:
     """A second connection takes the token renewed by the first: a refresh token counts once."""
     await log_in_as_person(server(issuer))

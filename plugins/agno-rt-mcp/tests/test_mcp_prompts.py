@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import mcp_types
 import pytest
 import trio
 from agno_rt_mcp import fetch_prompt, make_toolkit
 from agno_rt_mcp.connection import use_server
 from agno_rt_mcp.errors import ServerRefused
+from agno_rt_mcp.lists import Lists
 from agno_rt_mcp.prompts import complete
 from agno_rt_mcp.settings import ServerSettings
 
@@ -104,6 +106,18 @@ async def test_a_prompt_is_the_input_of_a_run(url: str) -> None:
     ]
     with pytest.raises(ServerRefused, match="'notes' refused"):
         await fetch_prompt(server(url), "none")
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [(0, 0), (1500, 1.5), (10**9, 86_400), pytest.param(10**400, 86_400, id="huge")]
+)
+async def test_a_list_holds_for_a_day_at_most(told: int, seconds: float) -> None:
+    """A server may name any time, also one that does not fit a float."""
+
+    async def list_page(cursor: str | None) -> mcp_types.ListToolsResult:
+        return mcp_types.ListToolsResult(tools=[], ttl_ms=told)
+
+    assert await Lists(server("http://127.0.0.1:1/mcp")).list_pages("tools", list_page) == ([], seconds)
 
 
 @pytest.mark.parametrize("protocol", ["auto", "legacy"])

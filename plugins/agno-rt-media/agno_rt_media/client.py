@@ -29,7 +29,7 @@ from agno_rt_media.settings import PLUGIN, Kind, MediaServer
 if TYPE_CHECKING:
     from agno_rt.http_client.transport import Answer
 
-__all__ = ["MediaService", "Report", "Spend"]
+__all__ = ["CLOSE_SECONDS", "MediaService", "Report", "Spend"]
 
 T = TypeVar("T")
 
@@ -50,6 +50,7 @@ _MARGIN_SECONDS = 1.0
 _MARGIN_SHARE = 0.1
 """The time left before the deadline of the tool or the run, in which the call can still tell the task's name."""
 
+CLOSE_SECONDS = 5.0
 _TASKS = 1_000
 """Started tasks to remember: a finished file can be fetched again if it could not be written."""
 
@@ -270,7 +271,7 @@ class MediaService(JsonService):
                     await trio.sleep(wait)
             raise AssertionError("unreachable")
         finally:
-            with trio.CancelScope(shield=True):
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await client.aclose()
 
     def _check_address(self, url: str, peer: Peer) -> str:

@@ -14,7 +14,7 @@ from agno_rt.context import RunContext
 from agno_rt.errors import UsageError
 from agno_rt.messages import Media
 from agno_rt.tools import Tool, ToolArgumentError, Toolkit, tool
-from agno_rt_media.client import MediaService, Report
+from agno_rt_media.client import CLOSE_SECONDS, MediaService, Report
 from agno_rt_media.folder import Folder, suffix_for
 from agno_rt_media.settings import Kind, MediaServer, complete
 from agno_rt_media.wire import Task, Voice
@@ -62,7 +62,7 @@ def make_toolkit(kind: Kind, server: MediaServer) -> Toolkit:
         try:
             yield [_choose_maker(kind, server)(_Maker(service, folder))]
         finally:
-            with trio.CancelScope(shield=True):
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await service.aclose()
 
     return Toolkit(f"media:{kind}", open=open_service)

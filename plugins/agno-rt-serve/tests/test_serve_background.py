@@ -13,8 +13,10 @@ import httpx2
 import pytest
 import trio
 import trio.testing
+from agno_rt_serve.api.runs.background import Started
+from agno_rt_serve.api.runs.idempotency import Ask, IdempotencyKeys
 
-from agno_rt import Agent, MemoryPolicy, Team, ToolCall, tool
+from agno_rt import Agent, MemoryPolicy, Runtime, Team, ToolCall, tool
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import ModelError
 from agno_rt.testing import ScriptedModel
@@ -261,6 +263,43 @@ class TestIdempotencyKeys:
 
         assert runs[0]["run_id"] != runs[1]["run_id"]
         assert wrong.status_code == 400
+
+
+class _Hanging(InProcessMemory):
+    """A memory whose writes of keys, or whose unlocking, never end."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.hangs = what
+
+    async def cache(self, key: str, value: bytes, **bounds: Any) -> None:
+        if self.hangs == "cache":
+            await trio.sleep_forever()
+        await super().cache(key, value, **bounds)
+
+    async def lock_session(self, session: str, *, wait: bool) -> bool:
+        return True
+
+    async def unlock_session(self, session: str) -> None:
+        if self.hangs == "unlock":
+            await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("what", ["cache", "unlock"])
+async def test_a_memory_that_hangs_does_not_keep_the_answer(what: str, autojump_clock: trio.testing.MockClock) -> None:
+    """A run that has begun is answered after seconds, and the next request with the key has its turn."""
+    started: list[Started] = []
+
+    async def start() -> Started:
+        started.append(Started(f"run-{len(started)}"))
+        return started[-1]
+
+    async with Runtime(memory=_Hanging(what)) as rt:
+        keys, ask = IdempotencyKeys(rt), Ask("k", "digest")
+        assert (await keys.find_or_start(ask, start)).run == "run-0"
+        assert trio.current_time() == pytest.approx(5)
+        again = await keys.find_or_start(ask, start)
+    assert again.run == ("run-1" if what == "cache" else "run-0")
 
 
 async def test_paused_in_background(serve_agents: Any, memory_url: str) -> None:

@@ -18,6 +18,8 @@ from agno_rt_services.settings import ServiceSettings
 
 __all__ = ["make_toolkit", "read_table"]
 
+CLOSE_SECONDS = 5.0
+
 
 def make_toolkit(definition: Definition, table: Mapping[str, Any] | ServiceSettings | None = None) -> Toolkit:
     """Return the toolkit of a service, from its table of settings.
@@ -34,7 +36,7 @@ def make_toolkit(definition: Definition, table: Mapping[str, Any] | ServiceSetti
         try:
             yield choose_tools(service, definition)
         finally:
-            with trio.CancelScope(shield=True):
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
                 await service.aclose()
 
     return Toolkit(f"{PLUGIN}:{definition.name}", open=open_service)

@@ -11,10 +11,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
+import trio.testing
 from agno_rt_services import Definition, Service, ServiceError, ServiceSettings, agno_rt_examine, make_toolkit
 from agno_rt_services.catalog import NAMES, find_definition
+from agno_rt_services.service import KeyAccess
 
 from agno_rt import Agent, MemoryPolicy, Runtime, Tool, ToolCall
 from agno_rt.errors import ConfigError, NotFound, UsageError
@@ -209,6 +212,22 @@ def test_a_cancellation_anywhere_leaves_nothing() -> None:
             await server.wait_idle()
 
     cancel_everywhere(run, at_least=10)
+
+
+async def test_an_access_that_hangs_at_closing_is_bounded(autojump_clock: trio.testing.MockClock) -> None:
+    """A server of tokens that does not say goodbye holds up the end of a cancelled program for seconds only."""
+
+    class Hanging(KeyAccess):
+        async def aclose(self) -> None:
+            await trio.sleep_forever()
+
+    definition = attrs.evolve(find_definition("jira"), access=Hanging)
+    kit = make_toolkit(definition, {"base_url": "https://jira.example", "api_key": KEY})
+    with trio.move_on_after(1):
+        assert kit.open is not None
+        async with kit.open():
+            await trio.sleep_forever()
+    assert trio.current_time() == pytest.approx(6)
 
 
 async def test_many_calls_share_few_connections() -> None:

@@ -13,6 +13,7 @@ import attrs
 import httpx2
 import msgspec
 
+from agno_rt.wire.lifetimes import read_lifetime
 from agno_rt_mcp.errors import ServerUnavailable
 from agno_rt_mcp.oauth.metadata import (
     Authority,
@@ -71,14 +72,14 @@ class Place:
 class _Registration(msgspec.Struct):
     client_id: str
     client_secret: str | None = None
-    client_secret_expires_at: float | None = None
+    client_secret_expires_at: Any = None
     token_endpoint_auth_method: str | None = None
 
 
 class _Tokens(msgspec.Struct):
     access_token: str
     token_type: str = "Bearer"
-    expires_in: float | str | None = None
+    expires_in: Any = None  # a bad number must not discard the tokens
     refresh_token: str | None = None
     scope: str | None = None
 
@@ -236,7 +237,7 @@ async def register_client(client: Client, place: Place, redirect_uri: str) -> Lo
         revocation_endpoint=place.authority.revocation_endpoint,
         client_id=found.client_id,
         client_secret=found.client_secret or "",
-        client_expires_at=found.client_secret_expires_at or 0.0,
+        client_expires_at=read_lifetime(found.client_secret_expires_at) or 0.0,
         auth_method=str(method),
         redirect_uri=redirect_uri,
     )
@@ -271,7 +272,8 @@ async def request_tokens(client: Client, login: Login, form: Mapping[str, str]) 
         raise client.fail(f"gets a token of the unknown type {found.token_type[:40]!r} from {_show(address)}")
     login.access_token = found.access_token
     login.refresh_token = found.refresh_token or login.refresh_token
-    login.expires_at = _find_end(found.expires_in)
+    seconds = read_lifetime(found.expires_in)
+    login.expires_at = None if seconds is None else time.time() + seconds
     if found.scope is not None:
         login.scopes = tuple(found.scope.split())
 
@@ -298,13 +300,6 @@ async def _post_form(
         if login.auth_method == "client_secret_post":
             sent["client_secret"] = login.client_secret
     return await client.fetch("POST", address, data=sent, headers=headers)
-
-
-def _find_end(seconds: float | str | None) -> float | None:
-    try:
-        return None if seconds is None else time.time() + float(seconds)
-    except ValueError:
-        return None  # as without the value: a refusal tells when the token is over
 
 
 def _read_error(body: bytes) -> _Error:

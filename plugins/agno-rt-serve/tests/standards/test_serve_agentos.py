@@ -148,6 +148,7 @@ class TestSessions:
         api.post("/agents/helper/run", json={"input": "Double 21.", "session_id": id_}).raise_for_status()
         whole = api.get(f"/sessions/{id_}/history?stream_events=true").json()
         last = api.get(f"/sessions/{id_}/history?num_messages=1").json()
+        huge = [api.get(f"/sessions/{id_}/history?num_messages={'9' * digits}") for digits in (20, 400, 5000)]
 
         assert (whole["session_id"], whole["stream_events"], len(whole["runs"])) == (id_, True, 1)
         assert [(each["role"], each["content"]) for each in whole["messages"]] == [
@@ -161,6 +162,8 @@ class TestSessions:
         assert whole["messages"][2]["tool_call_id"] == "c1"
         assert whole["messages"][3]["reasoning_content"] == {"content": "Doubled."}
         assert last["messages"] == whole["messages"][-1:]
+        assert [each.status_code for each in huge] == [200] * 3
+        assert all(each.json()["messages"] == whole["messages"] for each in huge)
         assert len({each["id"] for each in whole["messages"]}) == 4
 
     def test_summary(self, api: httpx2.Client) -> None:

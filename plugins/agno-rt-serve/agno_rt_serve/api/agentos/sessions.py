@@ -198,7 +198,8 @@ class AgentOSSessions:
 
     async def _get_history(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = read_query(scope, _HistoryQuery)
-        last = int(asked.num_messages) if asked.num_messages.isdecimal() and int(asked.num_messages) else None
+        is_number = asked.num_messages.isdecimal() and len(asked.num_messages) < 10
+        last = (int(asked.num_messages) if is_number else 0) or None
         found = await self._find(scope, "read", last)
         begin = found.session.total - len(found.session.messages)
         messages = [render_message(each, begin + at, found.info.id) for at, each in enumerate(found.session.messages)]

@@ -24,6 +24,8 @@ from agno_rt_serve.errors import HttpError
 __all__ = ["Ask", "IdempotencyKeys", "Kept", "read_key"]
 
 KEPT_SECONDS = 86_400.0
+KEEP_SECONDS = 5.0
+"""Seconds to store a key after its run has begun."""
 
 _KEY = re.compile(r'[!#-~]{1,255}|"[!#-~]{1,253}"')
 
@@ -83,7 +85,8 @@ class IdempotencyKeys:
                     raise HttpError(422, "key_reused", "this Idempotency-Key came with another body before", hint)
                 return kept
             started = await start()
-            with trio.CancelScope(shield=True):  # the run is under way: the key must lead to it
+            # The run is under way, and the key must lead to it; but a memory that hangs must not keep the answer.
+            with trio.move_on_after(KEEP_SECONDS, shield=True):
                 await self._keep(ask.name, Kept(ask.digest, started.run))
             return started
 

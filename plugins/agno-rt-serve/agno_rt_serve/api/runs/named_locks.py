@@ -12,6 +12,8 @@ from agno_rt.memory import SessionLocks
 
 __all__ = ["NamedLocks"]
 
+UNLOCK_SECONDS = 5.0
+
 
 class NamedLocks:
     """Locks by name."""
@@ -32,7 +34,8 @@ class NamedLocks:
                     yield
                 finally:
                     if is_shared:
-                        with trio.CancelScope(shield=True):
+                        # A memory that hangs must keep neither the caller nor the next in line for ever.
+                        with trio.move_on_after(UNLOCK_SECONDS, shield=True):
                             await memory.unlock_session(name)  # type: ignore[attr-defined]
         finally:
             if not lock.locked():
