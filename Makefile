@@ -106,9 +106,10 @@ bench: dev  ## every benchmark, on this commit: BENCH=regex
 	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash $$(git rev-parse HEAD) \
 		$(if $(BENCH),--bench '$(BENCH)')
 
+# Sizes up to a thousand, and a round of each.
 bench-quick: dev  ## every benchmark once, to see that it runs
 	$(BIN)/asv machine --yes
-	$(BIN)/asv run --quick --show-stderr --environment existing:$(BIN)/python --dry-run
+	BENCH_QUICK=1 $(BIN)/asv run --quick --show-stderr --environment existing:$(BIN)/python --dry-run
 
 gate: dev  ## hold the exact counts to benchmarks/baseline.toml; RECORD="why" writes it
 	$(BIN)/python -m benchmarks.gate $(if $(RECORD),--record '$(RECORD)')
