@@ -12,6 +12,8 @@ SOURCES := agno_rt plugins tests benchmarks examples $(wildcard docs/*.py) relea
 PORT ?= 7777
 # Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
+# The files with few tests have the slow ones: they begin in the order of the folders, and so not last.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 SLOW := compare contract_faults dashboard history load killed peers performance_page *everywhere *_sdk session_schedules \
 	sqlite_faults testing_injection testing_plugin typing
 # What starts no other program but Python's own.
@@ -31,7 +33,7 @@ CLIENTS := .asv/clients/.installed
 SCRIPTED := plugins/agno-rt-serve/tests/standards/clients/package.json
 PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
 
-.PHONY: help install dev serve test test-other test-here test-between check lint format types bench bench-quick bench-history bench-keep dashboard draw docs clean
+.PHONY: help install dev environments serve test test-other test-here test-between check lint format types bench bench-quick bench-history bench-keep dashboard draw docs clean
 .PHONY: performance gate bench-compare peers compare clients release
 
 help:  ## say what there is to make
@@ -41,6 +43,9 @@ install: $(VENV)/.installed  ## a virtual environment with the kernel and every 
 
 dev: $(VENV)/.dev  ## the same, with what working on agno_rt takes
 
+# pip works on one core, so that two at a time take half as long: make -j2 environments.
+environments: dev $(CLIENTS) $(OTHERS:%=environment-%)  ## every environment that the tests take
+
 serve: install  ## serve the agents of agno-rt.toml, or the two that ship, at http://127.0.0.1:7777
 	$(BIN)/agno-rt llamacpp pull
 	$(BIN)/agno-rt serve --port $(PORT)
@@ -49,10 +54,14 @@ serve: install  ## serve the agents of agno-rt.toml, or the two that ship, at ht
 test: dev $(CLIENTS)  ## every test, in several processes: JOBS=3 ARGS="tests/drive/test_run.py -x"
 	$(BIN)/agno-rt llamacpp pull
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(SCRIPTS); fi
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # Each has an environment of its own, .venv-3.12 and so on, so that it neither waits for the others nor disturbs them.
 test-other: $(OTHERS:%=test-%)  ## the tests of what Pythons differ in, on 3.12 and 3.13: OTHERS=3.13 WHOLE=1
+
+$(OTHERS:%=environment-%): environment-%:
+	@python='$(call find_python,$*)'; if [ -n "$$python" ]; then \
+		$(MAKE) --no-print-directory .venv-$*/.test PYTHON="$$python" VENV=.venv-$*; fi
 
 $(OTHERS:%=test-%): test-%:
 	@python='$(call find_python,$*)'; if [ -n "$$python" ]; then \
@@ -64,21 +73,21 @@ $(OTHERS:%=test-%): test-%:
 # What is tried in a browser, the text of the code, and the docs, which need Sphinx, do not differ by Python.
 test-here: $(VENV)/.test
 	@$(BIN)/python --version
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(QUICK) --ignore tests/performance \
+	$(PYTEST) --quiet $(QUICK) --ignore tests/performance \
 		--ignore tests/test_docs.py --ignore tests/test_house.py --ignore tests/test_prose.py \
 		plugins --ignore plugins/agno-rt-serve/tests/page \
 		--ignore-glob '*/test_serve_doors.py' --ignore-glob '*/test_serve_profiling.py' $(ARGS)
 
 test-between: $(VENV)/.test
 	@$(BIN)/python --version
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(BETWEEN) $(ARGS)
+	$(PYTEST) --quiet $(BETWEEN) $(ARGS)
 
 # The tests that start no other program but Python's own, and the checks that read files alone.
 check: dev  ## what takes a minute: format, lint, types of the kernel, the quick tests
 	$(BIN)/ruff format --check --quiet $(SOURCES)
 	$(BIN)/ruff check --quiet $(SOURCES)
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --quiet $(QUICK)
+	$(PYTEST) --quiet $(QUICK)
 
 lint: dev types  ## format, lint and types, without changing anything
 	$(BIN)/ruff format --check $(SOURCES)
@@ -97,9 +106,10 @@ bench: dev  ## every benchmark, on this commit: BENCH=regex
 	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash $$(git rev-parse HEAD) \
 		$(if $(BENCH),--bench '$(BENCH)')
 
+# Sizes up to a thousand, and a round of each.
 bench-quick: dev  ## every benchmark once, to see that it runs
 	$(BIN)/asv machine --yes
-	$(BIN)/asv run --quick --show-stderr --environment existing:$(BIN)/python --dry-run
+	BENCH_QUICK=1 $(BIN)/asv run --quick --show-stderr --environment existing:$(BIN)/python --dry-run
 
 gate: dev  ## hold the exact counts to benchmarks/baseline.toml; RECORD="why" writes it
 	$(BIN)/python -m benchmarks.gate $(if $(RECORD),--record '$(RECORD)')

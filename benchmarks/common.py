@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 import sys
 import tempfile
 import types
@@ -40,13 +41,34 @@ else:
     Times = measuring.Times
 
 checkpoints = measuring.checkpoints
-ratio = measuring.ratio
-seconds = measuring.seconds
+
+QUICK = bool(os.environ.get("BENCH_QUICK"))
+"""Whether the benchmarks only have to run, whatever they measure: `make bench-quick`."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 ANSWER = ModelResponse("ok")
 CALL = ModelResponse(tool_calls=(ToolCall("call", "double", '{"number": 21}'),))
+
+
+def few(given: int, enough: int = 1) -> int:
+    """Return a number of rounds or things, or `enough` where the benchmark only has to run."""
+    return min(given, enough) if QUICK else given
+
+
+def sizes(*given: int) -> tuple[int, ...]:
+    """Return the sizes to measure; those up to a thousand, or else the least, where the benchmark only has to run."""
+    return tuple(size for size in given if size <= 1_000) or given[:1] if QUICK else given
+
+
+async def seconds(body: Times, times: int = 500, rounds: int = 15) -> float:
+    """Return the seconds for one repetition of `body`: see the kit."""
+    return await measuring.seconds(body, times, few(rounds))
+
+
+async def ratio(one: Times, other: Times, times: int = 500, rounds: int = 15) -> float:
+    """Return the time of `one` divided by the time of `other`: see the kit."""
+    return await measuring.ratio(one, other, times, few(rounds))
 
 
 class Parts:

@@ -21,7 +21,7 @@ from typing import Any
 
 import trio
 
-from .common import Parts, measured_in
+from .common import Parts, few, measured_in
 
 with Parts() as setup:
     import httpx2
@@ -37,7 +37,7 @@ with Parts() as setup:
 TEXTS = [f"Page {number}: the quick brown fox jumps over the lazy dog near the river." for number in range(32)]
 NUMBERS = 384
 REQUESTS = 30
-ROUNDS = 7
+ROUNDS = few(7)
 _ROOT = Path(__file__).parents[1]
 _CHUNK = "The chapter tells how a runtime holds resources open while agents run, and how it closes them. " * 6
 

@@ -22,7 +22,7 @@ import trio
 
 from agno_rt import Agent, Emit, Message, ModelRequest, ModelResponse, Runtime, tool
 
-from .common import INSTANT, InstantModel, Parts, checkpoints, in_runtime, measured_in, past, ratio
+from .common import INSTANT, InstantModel, Parts, checkpoints, few, in_runtime, measured_in, past, ratio, sizes
 
 if TYPE_CHECKING:
     from agno_rt.testing.measuring import Times
@@ -124,7 +124,7 @@ class Agents:
     `plain` agents name one model; the others have a model, or a tool, of their own.
     """
 
-    params = ((1, 100, 1_000, 10_000), ("plain", "own model", "own tool"))
+    params = (sizes(1, 100, 1_000, 10_000), ("plain", "own model", "own tool"))
     param_names = ("agents", "kind")
 
     @measured_in(CHECKPOINTS)
@@ -150,7 +150,7 @@ class Agents:
 class Outputs:
     """Many distinct agents with output types of their own, for which a runtime derives the most."""
 
-    params = ((1, 100, 1_000, 2_000),)
+    params = (sizes(1, 100, 1_000, 2_000),)
     param_names = ("agents",)
 
     @measured_in(CHECKPOINTS)
@@ -162,7 +162,7 @@ class Outputs:
 class Sessions:
     """Many sessions of two messages; the benchmarks use each in turn."""
 
-    params: Any = ((1, 100, 10_000, 100_000),)
+    params: Any = (sizes(1, 100, 10_000, 100_000),)
     param_names = ("sessions",)
     url = "memory:"
 
@@ -241,7 +241,7 @@ class Sessions:
 class SessionsInSQLite(Sessions):
     """Many sessions in a file of SQLite with `synchronous=normal`: the system chooses when to write to the disk."""
 
-    params = ((1, 100, 1_000, 10_000),)
+    params = (sizes(1, 100, 1_000, 10_000),)
     url = "sqlite:///{folder}/sessions.db?synchronous=normal"
 
     @measured_in(BYTES)
@@ -273,7 +273,7 @@ async def fill(runtime: Runtime, count: int) -> None:
 class Messages:
     """A session of many messages; the model sees the last hundred."""
 
-    params = ((10, 100, 10_000, 100_000), ("memory", "sqlite"))
+    params = (sizes(10, 100, 10_000, 100_000), ("memory", "sqlite"))
     param_names = ("messages", "backend")
 
     def _measure_opened(self, body: Callable[[Runtime], Awaitable[float]], count: int, backend: str) -> float:
@@ -369,7 +369,7 @@ class Plugins:
         """Return the time of a process that can import the plugins: the best of several."""
         best = float("inf")
         environment = {**os.environ, "PYTHONPATH": self.folder.name, "PYTHONDONTWRITEBYTECODE": ""}
-        for _ in range(4):
+        for _ in range(few(4)):
             start = time.perf_counter()
             subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
             best = min(best, time.perf_counter() - start)

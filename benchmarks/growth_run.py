@@ -11,7 +11,7 @@ import trio
 
 from agno_rt import Agent, Emit, Event, Limits, ModelRequest, ModelResponse, Runtime, ToolCall
 
-from .common import ANSWER, INSTANT, Parts, in_runtime, measured_in
+from .common import ANSWER, INSTANT, Parts, in_runtime, measured_in, sizes
 from .growth import CHECKPOINTS, in_checkpoints, tools
 
 with Parts() as setup:
@@ -33,7 +33,7 @@ async def runs_of(runtime: Runtime, make: Callable[[], Agent], text: str = "hell
 class Tools:
     """An agent with many tools, none of which is called."""
 
-    params = ((1, 10, 100, 1_000),)
+    params = (sizes(1, 10, 100, 1_000),)
     param_names = ("tools",)
 
     @measured_in(CHECKPOINTS)
@@ -70,7 +70,7 @@ def calling(turns: int, calls: int) -> Agent:
 class Calls:
     """A turn of many tool calls, which run together up to the limit."""
 
-    params = ((1, 2, 10, 100, 1_000),)
+    params = (sizes(1, 2, 10, 100, 1_000),)
     param_names = ("calls",)
 
     @measured_in(CHECKPOINTS)
@@ -83,7 +83,7 @@ class Calls:
 class Turns:
     """A run of many turns with a tool call each; every turn shows the model all earlier ones."""
 
-    params = ((1, 10, 100, 1_000),)
+    params = (sizes(1, 10, 100, 1_000),)
     param_names = ("turns",)
 
     @measured_in(CHECKPOINTS)
@@ -120,7 +120,7 @@ async def read(runtime: Runtime, agent: Agent) -> None:
 class Tokens:
     """An answer of many tokens, read from a stream."""
 
-    params = ((10, 100, 1_000, 10_000),)
+    params = (sizes(10, 100, 1_000, 10_000),)
     param_names = ("tokens",)
 
     @measured_in(CHECKPOINTS)
@@ -141,7 +141,7 @@ class Tokens:
 class Streams:
     """Many streams at once, each with a hundred tokens and a reader."""
 
-    params = ((1, 10, 100, 1_000),)
+    params = (sizes(1, 10, 100, 1_000),)
     param_names = ("streams",)
 
     @measured_in(CHECKPOINTS)
@@ -186,7 +186,7 @@ class Observers:
 class Input:
     """A run with an input of many characters."""
 
-    params = ((1_000, 100_000, 10_000_000), ("ASCII", "Korean"))
+    params = (sizes(1_000, 100_000, 10_000_000), ("ASCII", "Korean"))
     param_names = ("characters", "text")
 
     @measured_in(CHECKPOINTS)

@@ -23,7 +23,7 @@ import trio
 
 from agno_rt import Agent, Runtime
 
-from .common import INSTANT, Parts, Times, exact, measured_in, measuring
+from .common import INSTANT, Parts, Times, exact, few, measured_in, measuring
 from .load import Asked, Load, load, load_tool
 
 with Parts() as setup:
@@ -54,7 +54,7 @@ assistant = Agent(Instant(), "assistant")
 BODY = '{"input": "hello"}'
 PATH = "/agents/assistant/runs"
 SECONDS = 2
-ROUNDS = 3
+ROUNDS = few(3)
 PATIENCE = 60.0
 _ROOT = Path(__file__).parents[1]
 _HERE = ("-m", "benchmarks.http")

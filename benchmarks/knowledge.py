@@ -19,7 +19,7 @@ import trio
 
 from agno_rt import Runtime
 
-from .common import Parts, measured_in
+from .common import Parts, few, measured_in, sizes
 
 with Parts() as setup:
     from agno_rt import Knowledge
@@ -31,8 +31,8 @@ with Parts() as setup:
 DIMENSIONS = 384
 SPACE = "random/384"
 TOGETHER = 100
-QUERIES = 40
-FILES, FILE_CHARACTERS = 1_000, 10_000
+QUERIES = few(40)
+FILES, FILE_CHARACTERS = few(1_000, 50), 10_000
 
 VOCABULARY = [f"word{number}" for number in range(50_000)]
 WEIGHTS = list(itertools.accumulate(1 / (rank + 1) for rank in range(len(VOCABULARY))))
@@ -79,7 +79,7 @@ async def median_ms(search: Callable[[], Awaitable[object]]) -> float:
 class Searches:
     """One search at a time, 50 hits for each ranker."""
 
-    params = (10_000, 100_000)
+    params = sizes(10_000, 100_000)
     param_names = ("chunks",)
     timeout = 900
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from .common import Parts, measured_in
+from .common import Parts, few, measured_in
 
 with Parts() as setup:
     from agno_rt_mcp import make_toolkit
@@ -26,7 +26,7 @@ with Parts() as setup:
     from agno_rt.testing import ScriptedModel
 
 CALLS = 300
-ROUNDS = 7
+ROUNDS = few(7)
 TOOLS = 1_000
 
 

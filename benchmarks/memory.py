@@ -9,7 +9,7 @@ import trio
 from agno_rt import Message, Runtime
 from agno_rt.defaults.memory import InProcessMemory
 
-from .common import Times, in_runtime, measured_in, past, seconds, sqlite_url
+from .common import Times, in_runtime, measured_in, past, seconds, sizes, sqlite_url
 
 MESSAGE = (Message("user", "hello"),)
 
@@ -17,7 +17,7 @@ MESSAGE = (Message("user", "hello"),)
 class Append:
     """One message appended to a session in memory with many messages."""
 
-    params = (10, 100, 100_000)
+    params = sizes(10, 100, 100_000)
     param_names = ("messages",)
 
     def setup(self, messages: int) -> None:
@@ -44,7 +44,7 @@ class Append:
 class Backend:
     """A session with many messages, in a backend as a runtime opens it; SQLite waits for the disk."""
 
-    params = (("memory:", "sqlite"), (10, 100, 100_000))
+    params = (("memory:", "sqlite"), sizes(10, 100, 100_000))
     param_names = ("memory", "messages")
 
     def setup(self, memory: str, messages: int) -> None:

@@ -21,7 +21,7 @@ import trio
 from agno_rt import Emit, Message, ModelRequest
 from agno_rt.events import Delta
 
-from .common import Parts, measured_in
+from .common import Parts, few, measured_in
 
 with Parts() as setup:
     import httpx2
@@ -31,7 +31,7 @@ with Parts() as setup:
 
 TOKENS = 1_000
 REQUESTS = 200
-ROUNDS = 7
+ROUNDS = few(7)
 KEY = "sk-0123456789"
 PATHS = {"chat": "chat/completions", "responses": "responses", "messages": "messages"}
 """The address of each API, below the server's."""

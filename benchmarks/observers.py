@@ -19,6 +19,7 @@ from .common import (
     Times,
     double,
     exact,
+    few,
     in_runtime,
     measured_in,
     measuring,
@@ -63,7 +64,7 @@ def microseconds_a_run(observer: Observer, run: str, times: int = 2_000, rounds:
     """Return the observer's time for the events of a run: the best round, without the time of an idle observer."""
     events = events_of(run)
     best = [float("inf"), float("inf")]
-    for _ in range(rounds):
+    for _ in range(few(rounds)):
         for at, observe in enumerate((observer, ignore)):
             start = time.perf_counter()
             for _ in range(times):

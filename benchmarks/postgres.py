@@ -15,12 +15,12 @@ import trio
 
 from agno_rt import Message
 
-from .common import measured_in
+from .common import few, measured_in
 from .sqlite import MESSAGES, TASKS, measure_rate
 
 SERVER = os.environ.get("AGNO_RT_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 THREADS = 8
-LONG = 100_000
+LONG = few(100_000, 10_000)
 BARE = (
     'SELECT version, total FROM sessions WHERE id = %s AND "user" IS NULL FOR UPDATE',
     "UPDATE sessions SET version = %s, total = %s, updated_at = %s WHERE id = %s",
@@ -76,12 +76,12 @@ class Appends(_OnServer):
     @measured_in("appends/s")
     def track_appends_a_second(self) -> float:
         """Appends of two messages: the best of several rounds; none is lost."""
-        return trio.run(self._append_all, 20, 4)
+        return trio.run(self._append_all, 20, few(4))
 
     @measured_in("times")
     def track_ratio_to_bare(self) -> float:
         """The same rate by that of bare psycopg, which carries out the statements in eight threads."""
-        ours = trio.run(self._append_all, 20, 4)
+        ours = trio.run(self._append_all, 20, few(4))
         return ours / max(self._append_bare(60) for _ in range(3))
 
     def _append_bare(self, times: int) -> float:

@@ -17,11 +17,11 @@ import trio
 
 from agno_rt import Message
 
-from .common import measured_in
+from .common import few, measured_in
 from .sqlite import MESSAGES, TASKS, measure_rate
 
-TIMES, ROUNDS = 30, 4
-LONG = 100_000
+TIMES, ROUNDS = 30, few(4)
+LONG = few(100_000, 1_000)
 
 
 def start_server(files: ExitStack, fsync: str) -> int:

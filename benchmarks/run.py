@@ -23,6 +23,7 @@ from .common import (
     remember,
     session_runs,
     simple_runs,
+    sizes,
     sqlite_url,
     tool_runs,
 )
@@ -143,7 +144,7 @@ class Turns:
 class History:
     """A simple run in a session with many messages; the agent sees the last hundred."""
 
-    params = (0, 100, 10_000)
+    params = sizes(0, 100, 10_000)
     param_names = ("messages",)
 
     @measured_in("checkpoints")
@@ -160,7 +161,7 @@ class History:
 class Payload:
     """A simple run with an input of many bytes: by itself, and in a new session on SQLite, which stores the input."""
 
-    params = ((10, 10_000, 1_000_000), ("nowhere", "sqlite"))
+    params = (sizes(10, 10_000, 1_000_000), ("nowhere", "sqlite"))
     param_names = ("bytes", "stored")
 
     @measured_in("checkpoints")

@@ -19,6 +19,7 @@ from .common import (
     ParkedModel,
     Times,
     double,
+    few,
     in_runtime,
     measured_in,
     ratio,
@@ -60,7 +61,7 @@ class Requests:
 
         async def body(runtime: Runtime) -> float:
             runs, best = simple_runs(runtime), float("inf")
-            for _ in range(7):
+            for _ in range(few(7)):
                 start = time.perf_counter()
                 await (runs(1_000) if come == "one after another" else _run_together(lambda: runs(1), 1_000))
                 best = min(best, time.perf_counter() - start)

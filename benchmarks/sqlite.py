@@ -13,7 +13,7 @@ from agno_rt import Agent, Message, Runtime
 from agno_rt.memory import MemoryPolicy
 from agno_rt.testing import ScriptedModel
 
-from .common import INSTANT, Times, exact, in_runtime, measured_in, remember, seconds, sqlite_url
+from .common import INSTANT, Times, exact, few, in_runtime, measured_in, remember, seconds, sizes, sqlite_url
 from .counting import Statements, statements
 
 TASKS = 100
@@ -83,7 +83,7 @@ class Sessions:
 
     def _in_a_file(self, body: Callable[[str, int, int], Awaitable[float]], synchronous: str) -> float:
         with sqlite_url(synchronous) as url:
-            return trio.run(body, url, 50, 5)
+            return trio.run(body, url, 50, few(5))
 
 
 class Journals:
@@ -101,7 +101,7 @@ class Journals:
             async def one(number: int, turn: int) -> None:
                 await runtime.run(agent, "hello")
 
-            for _ in range(5):
+            for _ in range(few(5)):
                 best = max(best, await measure_rate(one, 50))
             return STEPS * best
 
@@ -160,7 +160,7 @@ class LongSession:
 class Kept:
     """The trace of a turn in the file, in a session with many earlier turns."""
 
-    params = (10, 10_000)
+    params = sizes(10, 10_000)
     param_names = ("turns",)
 
     @measured_in("bytes")

@@ -9,9 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from .common import measured_in
+from .common import few, measured_in
 
-ROUNDS = 7
+ROUNDS = few(7)
 
 PLUGIN = '''"""A plugin as small as they come."""
 

@@ -21,6 +21,7 @@ from .common import (
     Times,
     checkpoints,
     exact,
+    few,
     in_runtime,
     measured_in,
     measuring,
@@ -254,7 +255,7 @@ class Durable:
             async def one(number: int, turn: int) -> None:
                 await runtime.run(WORKFLOWS["10 steps", "stored"], "go")
 
-            return 12 * max([await measure_rate(one, 5) for _ in range(5)])
+            return 12 * max([await measure_rate(one, 5) for _ in range(few(5))])
 
         with sqlite_url("full") as url:
             return float(in_runtime(measure, memory=url))
@@ -293,7 +294,7 @@ class Elsewhere:
         # With compiled modules, as an installed program has: otherwise most of the time is Python's compiler.
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
         with sqlite_url() as url:
-            for _ in range(7):
+            for _ in range(few(7)):
                 run = subprocess.run(
                     [sys.executable, "-c", RESUME, url], check=True, capture_output=True, text=True, env=environment
                 ).stdout.strip()

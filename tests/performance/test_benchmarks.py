@@ -70,6 +70,22 @@ def test_a_missing_part_skips() -> None:
         raise ValueError("other")
 
 
+async def test_a_quick_benchmark_takes_one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `make bench-quick` sizes end at a thousand, except for the least, and a comparison takes one round."""
+    taken: list[int] = []
+
+    async def body(times: int) -> None:
+        taken.append(times)
+
+    assert common.sizes(10, 1_000, 10_000) == (10, 1_000, 10_000)
+    await common.ratio(body, common.checkpoints, times=3, rounds=4)
+    monkeypatch.setattr(common, "QUICK", True)
+    assert common.sizes(10, 1_000, 10_000) == (10, 1_000)
+    assert common.sizes(10_000, 100_000) == (10_000,)
+    await common.ratio(body, common.checkpoints, times=5, rounds=4)
+    assert taken == [3, 3, 3, 3, 5]
+
+
 async def test_allocations() -> None:
     """`allocations` counts each request for memory; a loop without requests counts zero."""
 
