@@ -9,7 +9,8 @@ import trio
 
 from agno_rt._drive.emitter import EventBuffer
 from agno_rt._drive.execute import execute
-from agno_rt._drive.job import Job
+from agno_rt._drive.inbox import open_inbox
+from agno_rt._drive.job import Job, ResolvedAgent
 from agno_rt._drive.scopes import RunStopped
 from agno_rt._schema.generics import OutputT
 from agno_rt.events import Event, RunStarted
@@ -194,11 +195,14 @@ class WithinStream:
 
 async def carry_out(run: Run, buffer: EventBuffer | None = None) -> None:
     """Execute a background run, and keep its error for `Run.wait`."""
+    job = run._job
     try:
         with run._scope:
-            await execute(run._job)
-        if run._job.journal is not None:
-            run._error = run._job.journal.lost
+            if job.resolved.__class__ is not ResolvedAgent:
+                open_inbox(job)  # from the beginning: a flow looks there whether anybody may stop it
+            await execute(job)
+        if job.journal is not None:
+            run._error = job.journal.lost
     except Exception as exc:
         # A stopped run has a result, as a cancelled one.
         if not (isinstance(exc, RunStopped) and exc.run == run.id):

@@ -14,11 +14,11 @@ from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.inbox import Inbox, check_takeover
 from agno_rt._drive.job import AskedWithin, Job, Resolved
-from agno_rt._drive.scopes import cause
+from agno_rt._drive.scopes import AnyScope, NoScope, cause
 from agno_rt._drive.steer import list_acted_on, note_untaken, renew_signals, stopped_error
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._drive.write_journal import Journal
-from agno_rt._flow.live_flow import LiveFlow
+from agno_rt._flow.live_flow import NO_ANSWER, LiveFlow
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, HookError
 from agno_rt.failures import must_pass, named
@@ -55,18 +55,21 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
     """
     if turns.state == "completed":
         return None  # a message came at the end, for nobody
+    # A flow that is not stored cannot pause, and only a run around or the holder of a `Run` can stop a flow.
+    is_reached = job.journal is not None or job.outer is not None or job.inbox is not None
+    make_scope: Callable[[], AnyScope] = trio.CancelScope if is_reached else NoScope
     inbox = _open_inbox(job)
-    flow, usage = LiveFlow(job, turns), turns.usage
+    flow, usage = LiveFlow(job, turns, make_scope()), turns.usage
     _spend_earlier_usage(job, flow)
     while True:
         inbox.halt = flow.waits.stop
         if inbox.stop is not None:
             flow.waits.stop()
         answer = await _call_conduct(job, flow)
-        if not flow.waits.scope.cancelled_caught:
+        if answer is not NO_ANSWER:
             if isinstance(answer, Again):
                 await _begin_again(job, turns, flow, answer)
-                flow, usage = LiveFlow(job, turns), turns.usage
+                flow, usage = LiveFlow(job, turns, make_scope()), turns.usage
                 continue
             _take_answer(job, turns, answer)
             if inbox.waiting:
@@ -83,7 +86,7 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
             await _load_journal(job.run_id, job.journal)
             flow.paused.take_back_all()
             turns.usage, announced = usage, flow.questions.announced
-            flow = LiveFlow(job, turns, counts_budget=False)
+            flow = LiveFlow(job, turns, make_scope(), counts_budget=False)
             flow.questions.announced = announced
 
 
@@ -102,7 +105,7 @@ def _spend_earlier_usage(job: Job[ResolvedFlow], flow: LiveFlow) -> None:
 
 
 async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
-    """Return the answer of the runnable's `conduct`; None if the flow paused. Raises one bare error."""
+    """Return the answer of the runnable's `conduct`; `NO_ANSWER` if the flow paused. Raises one bare error."""
     try:
         return await flow.carry_out(job.resolved.conduct, job.input)
     except BaseException as exc:

@@ -25,7 +25,7 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import RunStopped
+from agno_rt._drive.scopes import AnyScope, RunStopped
 from agno_rt._flow.announce import announce
 from agno_rt._flow.ask import Questions
 from agno_rt._flow.block_limits import check_block_limits, hold_limits
@@ -53,7 +53,10 @@ if TYPE_CHECKING:
     from agno_rt._flow.background import FlowBackground
     from agno_rt.run_store import Approval
 
-__all__ = ["LiveFlow"]
+__all__ = ["NO_ANSWER", "LiveFlow"]
+
+NO_ANSWER: Any = object()
+"""Stands for the answer of a flow that paused or stopped."""
 
 T = TypeVar("T")
 
@@ -77,7 +80,7 @@ class LiveFlow(Flow):
         "waits",
     )
 
-    def __init__(self, job: Job[Any], turns: Turns, *, counts_budget: bool = True) -> None:
+    def __init__(self, job: Job[Any], turns: Turns, scope: AnyScope, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
         self.session = None if job.session is None else job.session.id
         self.user = job.asked.user
@@ -86,7 +89,7 @@ class LiveFlow(Flow):
         self.job = job
         self._turns = turns
         journal = job.journal
-        self.waits = Waits() if journal is None else Waits(journal.news, may_sleep=journal.wakes)
+        self.waits = Waits(scope) if journal is None else Waits(scope, journal.news, may_sleep=journal.wakes)
         self.record = FlowRecord(job)
         self.questions = Questions(job, self.record, self.waits)
         self.signals = Signals(job.run_id, self.record, self.waits)
@@ -95,10 +98,10 @@ class LiveFlow(Flow):
         self.journal_id = job.run_id if journal is None else journal.id
         self.paused = PausedUsage(turns)
 
-    async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T | None:
+    async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T:
         """Call `conduct` in the present task, the flow's main branch, and join the runs in the background.
 
-        Return None if the flow paused or stopped.
+        Return `NO_ANSWER` if the flow paused or stopped.
         """
         token = SCOPE.set(Scope(self, PlaceCounter(), trio.lowlevel.current_task()))
         try:
@@ -107,7 +110,8 @@ class LiveFlow(Flow):
                 if self.background is not None:
                     await self.background.join()
                 return answer
-            return None
+            paused: T = NO_ANSWER
+            return paused
         finally:
             SCOPE.reset(token)
 

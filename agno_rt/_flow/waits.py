@@ -17,6 +17,7 @@ import attrs
 import trio
 
 from agno_rt._drive.news import News
+from agno_rt._drive.scopes import AnyScope
 from agno_rt._flow.scope import Scope
 
 __all__ = ["LOOK_SECONDS", "SLEEP_SECONDS", "Wait", "Waits"]
@@ -70,8 +71,8 @@ class Waits:
         "wakes_at",
     )
 
-    def __init__(self, news: News | None = None, *, may_sleep: bool = False) -> None:
-        self.scope = trio.CancelScope()
+    def __init__(self, scope: AnyScope, news: News | None = None, *, may_sleep: bool = False) -> None:
+        self.scope = scope
         self.is_paused = False
         self.wakes_at: float | None = None
         self._news = _NO_NEWS if news is None else news
