@@ -63,7 +63,7 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
         if inbox.stop is not None:
             flow.waits.stop()
         answer = await _call_conduct(job, flow)
-        if not flow.waits.scope.cancelled_caught:
+        if not flow.waits.is_paused and not flow.waits.is_stopped:  # careless code may have hidden the cancellation
             if isinstance(answer, Again):
                 await _begin_again(job, turns, flow, answer)
                 flow, usage = LiveFlow(job, turns), turns.usage
@@ -107,6 +107,9 @@ async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
         return await flow.carry_out(job.resolved.conduct, job.input)
     except BaseException as exc:
         flow.record.note_end(exc)
+        if flow.waits.is_paused:
+            assert job.journal is not None, "only a stored flow pauses"
+            job.journal.waiting = tuple(flow.questions.waiting)  # cancelled by the flow around as it was about to pause
         bare = cause(exc)  # the runnable's own nurseries put a single failure into a group
         if bare is exc and isinstance(exc, AgnoError):
             raise
