@@ -278,7 +278,7 @@ class Flow:
     async def first(self, *runnables: Runnable[Any, OutputT], input: Any, name: str = "first") -> RunResult[OutputT]:
         """Run the runnables at once, return the first result, and cancel the others.
 
-        Raises the error of the last failure if every run fails.
+        If every run fails, raises the error of the last runnable.
         """
         raise NotImplementedError
 

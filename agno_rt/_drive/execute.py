@@ -138,6 +138,10 @@ async def _break_off(job: Job[Any], turns: Turns, exc: BaseException, share: obj
         if job.journal is not None:
             if job.journal.lost is not None:
                 ended, status = job.journal.lost, "failed"  # the run was cancelled because others may take it over
+            if job.journal.waiting and status == "cancelled":
+                from agno_rt._drive.inbox import drop_approvals  # few runs are cancelled while they pause
+
+                drop_approvals(job, job.journal.waiting)
             await job.journal.broken_off(status, turns.content, bare)
         _record_end(job, turns, status, ended)
         if bare is exc:

@@ -17,7 +17,7 @@ from agno_rt._decide.journal import Received
 from agno_rt.errors import AgnoError, HookError, RunInterrupted, RunRolledBack
 from agno_rt.failures import must_pass, named
 from agno_rt.messages import Message
-from agno_rt.run_store import SignalsWaiting
+from agno_rt.run_store import Approval, SignalsWaiting
 
 __all__ = [
     "Inbox",
@@ -26,6 +26,7 @@ __all__ = [
     "Takeover",
     "check_takeover",
     "deliver",
+    "drop_approvals",
     "is_open",
     "open_inbox",
     "set_stop",
@@ -189,6 +190,17 @@ def set_stop(job: Any, at: StopAt) -> None:
             set_stop(each, at)
     if inbox.halt is not None:
         inbox.halt()
+
+
+def drop_approvals(job: Any, approvals: Sequence[Approval]) -> None:
+    """Note the approvals of a cancelled branch for the flow, and the flows around, one of which may have cancelled it.
+
+    The flow withdraws them if it goes on.
+    """
+    while job is not None:
+        if job.inbox is not None:
+            job.inbox.dropped = [*job.inbox.dropped, *(each.id for each in approvals)]
+        job = job.outer
 
 
 def check_takeover(job: Any, *, keeps: bool = True) -> None:

@@ -123,14 +123,16 @@ class Asked(msgspec.Struct, eq=False):
 class AskedWithin(Asked, kw_only=True):
     """The options of a run within a flow: its `path` there. In a stored flow, `child` is its id, and it is stored too.
 
-    `is_resumed` is set if an earlier process may have begun the run, `is_forced` to take it over by force then. A run
-    that pauses sets `wakes_at` to the time at which it goes on by itself.
+    `is_resumed` is set if an earlier process may have begun the run, `is_forced` to take it over by force then.
+    `may_sleep` is set if the flow around pauses together with a run that sleeps; tools and background runs cannot. A
+    run that pauses sets `wakes_at` to the time at which it goes on by itself.
     """
 
     path: str = ""
     child: str | None = None
     is_resumed: bool = False
     is_forced: bool = False
+    may_sleep: bool = False
     wakes_at: float | None = None
 
 

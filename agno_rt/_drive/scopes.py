@@ -53,6 +53,8 @@ class NoScope:
 
     __slots__ = ()
 
+    cancel_called = False
+
     def __enter__(self) -> None:
         """Do nothing."""
 

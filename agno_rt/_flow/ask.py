@@ -12,6 +12,7 @@ import trio
 
 from agno_rt._decide.flow_journal import digest_of
 from agno_rt._decide.flow_paths import Place
+from agno_rt._drive.inbox import drop_approvals
 from agno_rt._drive.job import Job
 from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
@@ -58,6 +59,7 @@ class Questions:
             raise scope.overdue
         approval = self._record.decided.get((0, place.path))
         if approval is None:
+            await trio.lowlevel.checkpoint_if_cancelled()  # careless code goes on in a flow that pauses
             approval = self._make_approval(place, question, schema)
             # People may decide from now on, while other branches go on.
             try:
@@ -65,7 +67,7 @@ class Questions:
             except BaseException:
                 if not self._waits.is_paused:
                     # Cancelled while it is written: the question may be there already.
-                    self._drop([approval])
+                    drop_approvals(self._job, [approval])
                 raise
         if _is_withdrawn(approval, question):
             # The branch is taken again after a restart, and is about to be cancelled again.
@@ -115,7 +117,7 @@ class Questions:
             if not self._waits.is_paused:
                 # The branch was cancelled by others: nobody has to answer any more.
                 self._forget(approvals)
-                self._drop(approvals)
+                drop_approvals(self._job, approvals)
             raise
         self._forget(approvals)
 
@@ -130,14 +132,6 @@ class Questions:
         is_fresh = trio.current_time() - began < LOOK_SECONDS  # woken by news, or at an end
         is_decided = await self._look(approvals, is_fresh=is_fresh)
         return is_decided or (until is not None and time.time() >= until)
-
-    def _drop(self, approvals: Sequence[Approval]) -> None:
-        """Note the approvals for the flow, and the flows around, of which one may have cancelled the branch."""
-        job: Job[Any] | None = self._job
-        while job is not None:
-            if job.inbox is not None:
-                job.inbox.dropped = [*job.inbox.dropped, *(each.id for each in approvals)]
-            job = job.outer
 
     async def withdraw(self) -> None:
         """Withdraw the approvals of cancelled branches, once a group with such branches has ended well.

@@ -58,6 +58,8 @@ class FlowBackground:
         finally:
             SCOPE.reset(token)
         self._started.append(run)
+        # A pause would cut the run off until the end of the sleep.
+        self._flow.waits.may_sleep = False
         return run
 
     async def join(self) -> None:
@@ -122,9 +124,9 @@ class _FlowRun(BackgroundRun[Any]):
 
     async def _wait(self) -> None:
         flow, child = self._flow, self.child
-        result = await child.wait()
-        if result.status == "paused":
-            await flow.wait_for_people(result.approvals)
+        while (result := await child.wait()).status == "paused":
+            await flow.wait_for_people(result.approvals, child.wakes_at)
+            await child.open()  # decided while other branches work, or due
         self._children.take(child)
         if result.status != "completed":
             error = result.error

@@ -30,14 +30,15 @@ TOLD = "Tasks that have ended meanwhile:"
 class Child(msgspec.Struct, eq=False):
     """A run in the background: `name` is the name within the run around, `agent` the runnable's.
 
-    `start` starts the run, or resumes the run of an earlier process. `ended` is the result of a run completed by an
-    earlier process; `is_taken` is set after the answer was passed on.
+    `start` starts the run, or resumes the run of an earlier process, as `asked`. `ended` is the result of a run
+    completed by an earlier process; `is_taken` is set after the answer was passed on.
     """
 
     name: str
     agent: str
     id: str
     on_end: OnEnd = "wait"
+    asked: AskedWithin | None = None
     start: Callable[[], Awaitable[Run[Any] | RunResult]] | None = None
     run: Run[Any] | None = None
     ended: RunResult | None = None
@@ -52,6 +53,11 @@ class Child(msgspec.Struct, eq=False):
     def status(self) -> str:
         """The status of the result, or `running`."""
         return "running" if self.result is None else self.result.status
+
+    @property
+    def wakes_at(self) -> float | None:
+        """The time at which the paused run goes on by itself, if any."""
+        return None if self.asked is None else self.asked.wakes_at
 
     async def open(self) -> None:
         """Start the run, or go on with the run of an earlier process; a finished run is not run again."""
@@ -110,7 +116,7 @@ class Children:
         async def start() -> Run[Any] | RunResult:
             return await job.resolved.start(runnable, input, asked, job)  # type: ignore[no-any-return]
 
-        child.start = start
+        child.asked, child.start = asked, start
         self.by_name[child.name] = child
         try:
             await child.open()

@@ -18,7 +18,7 @@ from agno_rt._drive.scopes import AnyScope, NoScope, cause
 from agno_rt._drive.steer import list_acted_on, note_untaken, renew_signals, stopped_error
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._drive.write_journal import Journal
-from agno_rt._flow.live_flow import NO_ANSWER, LiveFlow
+from agno_rt._flow.live_flow import LiveFlow
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, HookError
 from agno_rt.failures import must_pass, named
@@ -66,7 +66,7 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
         if inbox.stop is not None:
             flow.waits.stop()
         answer = await _call_conduct(job, flow)
-        if answer is not NO_ANSWER:
+        if not flow.waits.is_paused and not flow.waits.is_stopped:  # careless code may have hidden the cancellation
             if isinstance(answer, Again):
                 await _begin_again(job, turns, flow, answer)
                 flow, usage = LiveFlow(job, turns, make_scope()), turns.usage
@@ -105,11 +105,14 @@ def _spend_earlier_usage(job: Job[ResolvedFlow], flow: LiveFlow) -> None:
 
 
 async def _call_conduct(job: Job[ResolvedFlow], flow: LiveFlow) -> Any:
-    """Return the answer of the runnable's `conduct`; `NO_ANSWER` if the flow paused. Raises one bare error."""
+    """Return the answer of the runnable's `conduct`; None if the flow paused. Raises one bare error."""
     try:
         return await flow.carry_out(job.resolved.conduct, job.input)
     except BaseException as exc:
         flow.record.note_end(exc)
+        if flow.waits.is_paused:
+            assert job.journal is not None, "only a stored flow pauses"
+            job.journal.waiting = tuple(flow.questions.waiting)  # cancelled by the flow around as it was about to pause
         bare = cause(exc)  # the runnable's own nurseries put a single failure into a group
         if bare is exc and isinstance(exc, AgnoError):
             raise

@@ -53,10 +53,7 @@ if TYPE_CHECKING:
     from agno_rt._flow.background import FlowBackground
     from agno_rt.run_store import Approval
 
-__all__ = ["NO_ANSWER", "LiveFlow"]
-
-NO_ANSWER: Any = object()
-"""Stands for the answer of a flow that paused or stopped."""
+__all__ = ["LiveFlow"]
 
 T = TypeVar("T")
 
@@ -98,10 +95,10 @@ class LiveFlow(Flow):
         self.journal_id = job.run_id if journal is None else journal.id
         self.paused = PausedUsage(turns)
 
-    async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T:
+    async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T | None:
         """Call `conduct` in the present task, the flow's main branch, and join the runs in the background.
 
-        Return `NO_ANSWER` if the flow paused or stopped.
+        Return None if the flow paused or stopped.
         """
         token = SCOPE.set(Scope(self, PlaceCounter(), trio.lowlevel.current_task()))
         try:
@@ -110,8 +107,7 @@ class LiveFlow(Flow):
                 if self.background is not None:
                     await self.background.join()
                 return answer
-            paused: T = NO_ANSWER
-            return paused
+            return None
         finally:
             SCOPE.reset(token)
 
@@ -191,6 +187,7 @@ class LiveFlow(Flow):
         while result is None or result.status == "paused":
             asked = AskedWithin(session, self.user, self.deps, path=place.path, child=child)
             asked.is_resumed, asked.is_forced = is_resumed, record.is_forced
+            asked.may_sleep = self.waits.may_sleep
             try:
                 result = await self._run(scope, runnable, given, asked)
             except AgnoError as exc:
@@ -234,7 +231,7 @@ class LiveFlow(Flow):
         place = self.take_place(self._scope(name), f"{name} winner")
         winner = self._recall(place, int)
         winners: list[tuple[int, RunResult[OutputT]]] = []
-        failures: list[AgnoError] = []
+        failures: dict[int, AgnoError] = {}
         async with self.group(name) as group:
 
             async def compete(number: int, runnable: Runnable[Any, OutputT]) -> None:
@@ -245,7 +242,7 @@ class LiveFlow(Flow):
                 except JournalMismatch:
                     raise
                 except AgnoError as exc:
-                    failures.append(exc)
+                    failures[number] = exc
                     return
                 winners.append((number, result))
                 group.cancel()
@@ -253,7 +250,10 @@ class LiveFlow(Flow):
             for number, runnable in enumerate(runnables):
                 group.start(compete, number, runnable)
         if not winners:
-            raise failures[-1]
+            last = failures.pop(max(failures))  # whichever failed last: a resumed run raises the same error
+            for other in failures.values():
+                self.record.relate(last, other)
+            raise last
         if winner is None:
             await self._store(place, winners[0][0])
         return winners[0][1]
@@ -377,9 +377,9 @@ class LiveFlow(Flow):
         with hold_limits(limits, scope, self.take_place(scope, "limits"), self.record):
             yield
 
-    async def wait_for_people(self, approvals: Sequence[Approval]) -> None:
-        """Wait in the present branch, for the approvals, until the flow pauses."""
-        await self.questions.wait_with(self._scope("wait"), approvals)
+    async def wait_for_people(self, approvals: Sequence[Approval], until: float | None) -> None:
+        """Wait in the present branch until one of the approvals is decided, or until a time."""
+        await self.questions.wait_with(self._scope("wait"), approvals, until)
 
     def take_place(self, scope: Scope, name: str) -> Place:
         """Return the place of the next use of the name in the scope. Raises `JournalMismatch`."""

@@ -19,6 +19,7 @@ import trio
 from agno_rt._drive.news import News
 from agno_rt._drive.scopes import AnyScope
 from agno_rt._flow.scope import Scope
+from agno_rt.errors import UsageError
 
 __all__ = ["LOOK_SECONDS", "SLEEP_SECONDS", "Wait", "Waits"]
 
@@ -61,12 +62,12 @@ class Waits:
 
     __slots__ = (
         "_busy",
-        "_may_sleep",
         "_news",
         "_waiting",
         "is_paused",
         "is_stopped",
         "is_stopping",
+        "may_sleep",
         "scope",
         "wakes_at",
     )
@@ -76,11 +77,11 @@ class Waits:
         self.is_paused = False
         self.wakes_at: float | None = None
         self._news = _NO_NEWS if news is None else news
-        self._may_sleep = may_sleep
+        self.may_sleep = may_sleep
         self.is_stopping = False
         self.is_stopped = False
         self._busy = 1
-        self._waiting: dict[int, Wait] = {}
+        self._waiting: dict[trio.lowlevel.Task, Wait] = {}
 
     def begin(self) -> None:
         """Count a busy branch more."""
@@ -94,15 +95,27 @@ class Waits:
         waits = self._waiting.values()
         if self.is_stopping:
             self.is_stopped = True
-            self.scope.cancel()
+            self._cancel()
         elif any(wait.asks for wait in waits) or self._is_asleep():
             self.is_paused = True
             self.wakes_at = min((wait.until for wait in waits if wait.until is not None), default=None)
-            self.scope.cancel()
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self.scope.cancel()
+        here = trio.lowlevel.current_task()
+        for task in [each for each in self._waiting if each is not here]:
+            # The cancellation reached every other wait.
+            self._wake(task)
+            trio.lowlevel.reschedule(task)
+
+    def _wake(self, task: trio.lowlevel.Task) -> None:
+        self._busy += 1
+        del self._waiting[task]
 
     def _is_asleep(self) -> bool:
         """Return whether every branch sleeps for long, in a runtime that wakes runs."""
-        if not self._may_sleep or any(wait.holds for wait in self._waiting.values()):
+        if not self.may_sleep or any(wait.holds for wait in self._waiting.values()):
             return False
         ends = [wait.until for wait in self._waiting.values() if wait.until is not None]
         return bool(ends) and min(ends) - time.time() > SLEEP_SECONDS
@@ -126,13 +139,22 @@ class Waits:
     async def _park(self, scope: Scope, wait: Wait) -> None:
         await trio.lowlevel.checkpoint()
         scope.give_share()
-        self._waiting[id(wait)] = wait
+        task = trio.lowlevel.current_task()
+        self._waiting[task] = wait
         self.end()
+        if self.scope.cancel_called and trio.current_effective_deadline() != -math.inf:
+            self._wake(task)
+            raise _shielded_error()
 
         def abort(raise_cancel: Any) -> trio.lowlevel.Abort:
             # At the moment of the cancellation, not when the task runs again: see above.
-            self._busy += 1
-            del self._waiting[id(wait)]
+            self._wake(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
+        raise _shielded_error()  # only `_cancel` wakes a wait that is not cancelled
+
+
+def _shielded_error() -> UsageError:
+    hint = "Wait outside of `trio.CancelScope(shield=True)`: a flow that pauses or stops cancels its waits."
+    return UsageError("a branch of the flow waits in a shielded scope, and the flow cannot pause", hint=hint)

@@ -148,6 +148,7 @@ class StoredRuns:
         self.runnables.setdefault(runnable.name, runnable)
         job.journal = self._new_journal(job) if journal is None else journal
         job.journal.is_within = isinstance(job.asked, AskedWithin)
+        job.journal.wakes &= job.outer is None or (isinstance(job.asked, AskedWithin) and job.asked.may_sleep)
         if job.resolved.memory.events:
             self._events.add(job, job.journal.store)
         if journal is not None and journal.replay is not None:

@@ -63,6 +63,63 @@ async def test_an_early_answer_goes_on_at_once() -> None:
     assert [each.status for each in seen if isinstance(each, RunEnded)] == ["completed"]
 
 
+async def test_a_flow_that_hides_its_pause() -> None:
+    """A bare `except` around a question, also in branches, does not turn the pause into an answer."""
+
+    async def ask(flow: Flow) -> str:
+        try:
+            return str(await flow.ask(Ask(str, "Name?")))
+        except:  # noqa: E722, as careless code does
+            return "nobody"
+
+    @workflow(name="careless")
+    async def careless(flow: Flow) -> list[str]:
+        async with flow.group("both") as group:
+            group.start(ask, flow)
+            group.start(ask, flow)
+        return [*group.results, await ask(flow)]
+
+    async with Runtime() as rt:
+        result = await rt.run(careless, "go")
+        statuses = [result.status]
+        while result.approvals:
+            for approval in result.approvals:
+                await rt.answer(approval.id, "Ann")
+            result = await rt.resume(result.run_id)
+            statuses.append(result.status)
+
+    assert (statuses, result.output) == (["paused", "paused", "completed"], ["Ann", "Ann", "Ann"])
+
+
+async def test_a_question_in_a_shielded_scope() -> None:
+    """A flow cannot pause while its only wait is shielded: it fails and says so, and does not hang."""
+
+    async def ask(flow: Flow) -> Any:
+        return await flow.ask(Ask(str, "Name?"))
+
+    async def ask_shielded(flow: Flow) -> Any:
+        with trio.CancelScope(shield=True):
+            return await ask(flow)
+
+    @workflow(name="shielded")
+    async def shielded(count: int, flow: Flow) -> list[Any]:
+        async with flow.group("all") as group:
+            group.start(ask_shielded, flow)
+            for _ in range(count):
+                group.start(ask, flow)
+        return group.results
+
+    async with Runtime() as rt:
+        with trio.fail_after(60):
+            with pytest.raises(UsageError, match="waits in a shielded scope"):
+                await rt.run(shielded, "0")
+            result = await rt.run(shielded, "2")
+        for approval in result.approvals:
+            await rt.answer(approval.id, "Ann")
+        assert len(result.approvals) == 3
+        assert (await rt.resume(result.run_id)).output == ["Ann", "Ann", "Ann"]
+
+
 async def test_an_answer_from_another_process(tmp_path: Path) -> None:
     """An answer by another runtime is found at the next look into the file."""
     one, two = SQLiteMemory(tmp_path / "a.db"), SQLiteMemory(tmp_path / "a.db")

@@ -193,6 +193,33 @@ async def test_a_background_run_that_waits_for_a_person() -> None:
     assert finder.counts == {"a": 1}
 
 
+async def test_a_background_run_that_is_answered_early() -> None:
+    """The run goes on after a decision that comes while another branch works: the flow need not pause."""
+    memory, paid = InProcessMemory(), trio.Event()
+    payer = Agent(ScriptedModel([ToolCall("p", "pay", {"amount": 7}), "all paid"]), "payer", tools=[pay])
+
+    @workflow(name="w")
+    async def both(topic: str, flow: Flow) -> list[str]:
+        async def wait_for_payer() -> str:
+            result = await (await flow.start(payer, "pay")).wait()
+            paid.set()
+            return result.content
+
+        async with flow.group("both") as group:
+            group.start(wait_for_payer)
+            group.start(paid.wait)
+        return [group.results[0]]
+
+    async with Runtime(memory=memory) as rt:
+        run = await rt.start(both, "a")
+        while (await memory.runs(status="paused")) == []:
+            await trio.lowlevel.checkpoint()
+        [approval] = await memory.approvals(status="pending")
+        await rt.approve(approval.id)
+        with trio.fail_after(60):
+            assert (await run.wait()).output == ["all paid"]
+
+
 async def test_another_input_than_the_journals() -> None:
     """A resumed flow that starts the run with another input is told so."""
     finder, inputs = Finder(), iter("ab")

@@ -14,12 +14,13 @@ import pytest
 import trio
 import trio.testing
 
-from agno_rt import Agent, Ask, Flow, RunResult, Runtime, ToolCall, step, tool, workflow
+from agno_rt import Agent, Ask, Flow, RunContext, RunResult, Runtime, Team, ToolCall, step, tool, workflow
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.errors import BackendError, DeadlineExceeded, Unanswered, UsageError
 from agno_rt.events import RunEnded
 from agno_rt.run_store import RunRecord
+from agno_rt.teams import Delegates, Leader
 from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere
 
 T = TypeVar("T")
@@ -227,6 +228,70 @@ async def test_a_sleep_stays_where_nobody_wakes(autojump_clock: Any) -> None:
     """Without `wake_runs` the caller of a sleeping run gets the result, as if it had not slept."""
     async with Runtime() as rt:
         assert (await rt.run(make_sleeper(3600), "go")).content == "rested"
+
+
+@step
+def note_rest(log: str) -> str:
+    """Write a line for each rest."""
+    with open(log, "a") as file:
+        file.write("rested\n")
+    return "rested"
+
+
+def make_callers() -> list[Any]:
+    """Make the callers that do not pause with a sleeping workflow: tools, tasks, and background runs."""
+
+    @workflow(name="sleeper")
+    async def sleeper(task: str, flow: Flow) -> str:
+        await flow.sleep(3600)
+        return str(await note_rest(task))
+
+    @workflow(name="starter")
+    async def starter(task: str, flow: Flow) -> str:
+        run = await flow.start(sleeper, task)
+        await flow.sleep(7200)  # the run in the background ends meanwhile
+        return str((await run.wait()).content)
+
+    @tool
+    async def rest(task: str, context: RunContext) -> str:
+        return str((await context.run(sleeper, task)).content)
+
+    def ask(name: str, **arguments: str) -> Callable[[Any], ToolCall]:
+        return lambda request: ToolCall("1", name, {**arguments, "task": request.messages[0].text})
+
+    def repeat(request: Any) -> str:
+        return str(request.messages[-1].text)
+
+    def agent(name: str, *script: Any, **more: Any) -> Agent:
+        return Agent(ScriptedModel([*script, repeat]), name, **more)
+
+    start, collect = ask("start_task", agent="sleeper"), ToolCall("2", "collect_task", {"task": "sleeper-1"})
+    delegate, run_task = ask("delegate", member="sleeper"), ask("run_task", agent="sleeper")
+    return [
+        starter,
+        agent("tool", ask("rest"), tools=[rest]),
+        agent("stored", ask("rest"), tools=[rest], memory={"journal": True}),
+        Team([sleeper], Leader(agent("lead", delegate)), name="team"),
+        agent("runner", run_task, tools=[Delegates([sleeper])]),
+        agent("planner", start, collect, tools=[Delegates([sleeper], background=True)], memory={"journal": True}),
+        agent("ender", start, "ended", tools=[Delegates([sleeper], background=True)], memory={"journal": True}),
+    ]
+
+
+@pytest.mark.parametrize("number", range(7))
+async def test_who_cannot_pause_waits_for_a_sleep(number: int, tmp_path: Path, autojump_clock: Any) -> None:
+    """Tools and background runs have the result of a sleeping workflow also where runs are woken."""
+    memory, caller = InProcessMemory(), make_callers()[number]
+    log = tmp_path / "log"
+    async with Runtime(memory=memory) as rt:
+        rt.wake_runs()
+        result = await rt.run(caller, str(log))
+        statuses = {each.agent: each.status for each in await memory.runs()}
+
+    assert result.status == "completed"
+    assert "rested" in result.content
+    assert set(statuses.values()) == {"completed"}
+    assert log.read_text() == "rested\n"
 
 
 async def test_a_short_sleep_stays() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import trio
 from agno_rt import Ask, Flow, Runtime, step, workflow
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.run_store import Approval, ApprovalConflict, RunStore
+from agno_rt.testing import Pauses, run_schedules
 
 URLS = pytest.mark.parametrize("url", ["memory:", "sqlite:///{}/a.db?synchronous=normal"])
 
@@ -98,6 +100,27 @@ async def test_withdrawn_at_once(tmp_path: Path, url: str, kind: str) -> None:
         assert run.result is None
         race.ends.set()
         assert (await run.wait()).content == "quick"
+
+
+def test_withdrawn_while_the_loser_pauses() -> None:
+    """The question of a loser expires at once, whatever the loser does at that moment: ask, pause or wait."""
+
+    async def scenario() -> None:
+        race, memory = Race(), InProcessMemory()
+        async with Runtime(memory=Pauses().memory(memory)) as rt:
+            run = await rt.start(race.workflows["nested"], "go")
+            while not await memory.approvals(status="pending"):
+                await trio.lowlevel.checkpoint()
+            for _ in range(next(moments)):
+                await trio.lowlevel.checkpoint()
+            race.goes.set()
+            await race.is_after.wait()
+            assert [each.status for each in await memory.approvals()] == ["expired"]
+            race.ends.set()
+            assert (await run.wait()).content == "quick"
+
+    moments = itertools.cycle(range(12))
+    run_schedules(scenario, 120)
 
 
 class SlowAnswer(InProcessMemory):

@@ -786,6 +786,30 @@ async def test_a_fork_leaves_its_source_alone() -> None:
     assert [each.output for each in results] == [source.output] * 4
 
 
+@pytest.mark.parametrize("number", range(2))
+async def test_first_tries_each_failure_again(number: int) -> None:
+    """If every run fails, a resumed run tries all of them again: the one that has recovered may be any."""
+    recovered = [-1]
+
+    def racer(own: int) -> Agent:
+        def answer(request: ModelRequest) -> str:
+            if recovered[0] != own:
+                raise ModelError(f"{own} is down", provider="x")
+            return f"{own} answers"
+
+        return Agent(ScriptedModel(answer), f"racer {own}")
+
+    @workflow
+    async def flow_of(flow: Flow) -> str:
+        return (await flow.first(racer(0), racer(1), input="go")).content
+
+    async with Runtime() as rt:
+        with pytest.raises(ModelError, match="1 is down") as caught:
+            await rt.run(flow_of, "go")
+        recovered[0] = number
+        assert (await rt.resume(caught.value.result.run_id)).content == f"{number} answers"
+
+
 async def test_first_keeps_its_winner() -> None:
     """A resumed run has the same winner, and runs no loser again."""
     fails = [True]
