@@ -365,8 +365,8 @@ class StoredRuns:
             self.watch(job, scope, nursery)
             return await execute(job)
         assert job.journal is not None, "only stored runs come here"
-        error: AgnoError = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
-        error = job.journal.lost or error
+        cancelled = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
+        error: AgnoError = job.journal.lost or cancelled
         error.result = job.outcome
         raise error
 
@@ -411,14 +411,15 @@ class StoredRuns:
         assert self._watching is not None
         try:
             with self._watching:
-                async with trio.open_nursery() as nursery:
-                    if self._leases is not None:
-                        nursery.start_soon(self._lease.keep, self._leases, name="renews the lease")
-                    while self._live or self._owed:
-                        await await_requests(store, list(self._live), WATCH_SECONDS)
-                        await self._pay(*self._owed)
-                        await self._look_into_store(store)
-                    nursery.cancel_scope.cancel()
+                while self._live or self._owed:  # again: a run that begins while the nursery ends starts no second task
+                    async with trio.open_nursery() as nursery:
+                        if self._leases is not None:
+                            nursery.start_soon(self._lease.keep, self._leases, name="renews the lease")
+                        while self._live or self._owed:
+                            await await_requests(store, list(self._live), WATCH_SECONDS)
+                            await self._pay(*self._owed)
+                            await self._look_into_store(store)
+                        nursery.cancel_scope.cancel()
         finally:
             self._watching = None
 

@@ -60,6 +60,7 @@ class Proxy:
         self._flows = trio.Event()
         self._loses_reply = False
         self._listener: trio.SocketListener | None = None
+        self._reserved: socket.socket | None = None
         self._accepting: trio.CancelScope | None = None
         self._nursery: trio.Nursery | None = None
         self._token: trio.lowlevel.TrioToken | None = None
@@ -130,8 +131,9 @@ class Proxy:
     async def _listen(self) -> None:
         assert self._nursery is not None
         if self._listener is None:
-            [self._listener] = await trio.open_tcp_listeners(self.port, host=self.host)
-            self.port = self._listener.socket.getsockname()[1]
+            sock, self._reserved = self._reserved or self._bind(), None
+            sock.listen()
+            self._listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
             self._accepting = trio.CancelScope()
             self._nursery.start_soon(self._accept, self._listener, self._accepting)
 
@@ -191,10 +193,21 @@ class Proxy:
             self._accepting.cancel()
             self._listener.socket.close()
             self._listener = None
+            # Bound, not listening: connections are refused, and no other socket of the system gets the port.
+            self._reserved = self._bind()
+
+    def _bind(self) -> socket.socket:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((self.host, self.port))
+        self.port = sock.getsockname()[1]
+        return sock
 
     def _close(self) -> None:
         self._refuse()
         self._cut(False)
+        if self._reserved is not None:
+            self._reserved.close()
         assert self._nursery is not None
         self._nursery.cancel_scope.cancel()
 

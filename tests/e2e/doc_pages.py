@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,8 @@ from pathlib import Path
 from queue import Queue
 
 import attrs
+
+from tests.free_ports import find_free_port
 
 BLOCK = re.compile(r"^```([\w-]+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`(\w[\w/-]*\.\w+|Dockerfile|Caddyfile)`[^`]*:$")  # below the reader's folder, never elsewhere
@@ -107,12 +108,6 @@ def install_here(folder: Path) -> None:
     groups = project["entry-points"].items()
     lines = [f"[{group}]\n" + "".join(f"{name} = {to}\n" for name, to in points.items()) for group, points in groups]
     (metadata / "entry_points.txt").write_text("".join(lines), encoding="utf-8")
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @attrs.define
@@ -214,7 +209,7 @@ def _forward_lines(process: subprocess.Popen[str], lines: Queue[str | None]) -> 
 
 def follow_page(page: Path, folder: Path, variables: dict[str, str], replaced: dict[str, str]) -> None:
     """Follow all steps of the page in the folder, after replacements in its text, such as a provider's address."""
-    port = free_port()
+    port = find_free_port()
     replaced = {"7777": str(port), **replaced}
 
     def local(text: str) -> str:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.e2e.chat_server import chat_server
 from tests.e2e.conftest import COMMAND
-from tests.e2e.doc_pages import follow_page, free_port
+from tests.e2e.doc_pages import follow_page
+from tests.free_ports import find_free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 EMBEDDED = ("tutorial/index", "howto/many-inputs", "howto/documents", "howto/web-app")
@@ -57,7 +58,7 @@ def provider() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
 def ports() -> dict[str, str]:
     """Return free ports to replace the pages' ports."""
-    return {port: str(free_port()) for port in ("8000", "8001")}
+    return {port: str(find_free_port()) for port in ("8000", "8001")}
 
 
 @pytest.mark.usefixtures("weights")

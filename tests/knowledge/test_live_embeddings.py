@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from agno_rt_openai.embedding_facts import SERVICES
 
 from agno_rt.errors import UsageError
 from agno_rt.testing import EmbedderContract
+from tests.free_ports import find_free_port
 from tests.servers.llama import stop_server, wait_until_ready
 
 SCRIPT = Path(__file__).parents[1] / "servers" / "embedding_server.py"
@@ -28,9 +28,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of llama.cpp's server with the embedder's weights."""
     weights, _ = pull(MINILM, cache_folder(), lambda _step, _done, _total: None)
     log = tmp_path_factory.mktemp("embedding") / "log"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(find_free_port())
     command = [sys.executable, str(SCRIPT), port, str(weights)]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:

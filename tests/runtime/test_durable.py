@@ -368,6 +368,46 @@ class TestCancel:
             with pytest.raises(NotFound):
                 await two.cancel("nope")
 
+    async def test_of_a_run_that_begins_as_the_last_one_is_forgotten(
+        self, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """A run that begins in the moment in which the runtime stops looking into the store is found there, too."""
+
+        class Telling(InProcessMemory):
+            """A memory that tells of a look for requests to no run: the last one of a runtime without runs."""
+
+            lease_seconds = 60.0
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.last_look = trio.Event()
+
+            async def count_signals(self, runs: Sequence[str]) -> dict[str, int]:
+                counts = await super().count_signals(runs)
+                if not runs:
+                    self.last_look.set()
+                return counts
+
+        async def be_slow(_: object) -> str:
+            await trio.sleep(0.5)
+            return "done"
+
+        for _ in range(10):
+            memory = Telling()
+            async with Runtime(memory=memory) as one, Runtime(memory=memory) as two, trio.open_nursery() as nursery:
+
+                async def run_next(one: Runtime = one, memory: Telling = memory) -> None:
+                    await memory.last_look.wait()
+                    with trio.fail_after(60), pytest.raises(RunCancelled):
+                        await one.run(Agent(Hanging(), "b", memory=JOURNAL), "go")
+
+                nursery.start_soon(run_next)
+                await one.run(Agent(ScriptedModel([be_slow]), "a", memory=JOURNAL), "go")
+                await memory.last_look.wait()
+                await wait_all_tasks_blocked()
+                [record] = await memory.runs(status="running")
+                assert await two.cancel(record.id)
+
 
 class TestFork:
     """Forks of stored runs."""

@@ -21,6 +21,8 @@ import httpx2
 import pytest
 import yaml
 
+from tests.free_ports import find_free_port
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "deploy"
 PAGE = (ROOT / "docs" / "howto" / "deploy.md").read_text()
@@ -199,7 +201,7 @@ class TestNginx:
         """Start nginx with the file, in front of the server. Yield a client, at an address of its own."""
         url, _, _ = served
         certificate(tmp_path)
-        port = free_port()
+        port = find_free_port()
         text = read("nginx.conf")
         for old, new in {
             "/etc/ssl/": f"{tmp_path}/",
@@ -239,14 +241,6 @@ class TestNginx:
         assert ran.headers["strict-transport-security"] == "max-age=31536000"
         lines = [json.loads(line) for line in (folder / "data" / "audit.jsonl").read_text().splitlines()]
         assert lines[-1] | {"code": "cross_site", "address": "127.0.0.5"} == lines[-1]
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def certificate(folder: Path) -> None:

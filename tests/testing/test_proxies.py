@@ -63,6 +63,18 @@ def proxy(server: EchoServer) -> Iterator[Proxy]:
         yield proxy
 
 
+def test_a_port_that_refuses_stays_the_proxys(proxy: Proxy) -> None:
+    """While connections are refused, no client of the system gets the port, and so the proxy can accept again."""
+    proxy.refuse()
+    with pytest.raises(OSError, match="in use"), socket.socket() as other:
+        other.bind((proxy.host, proxy.port))
+    with pytest.raises(ConnectionRefusedError):
+        connect(proxy)
+    proxy.accept()
+    with connect(proxy) as connection:
+        assert ask(connection, b"hello") == b"hello"
+
+
 def connect(proxy: Proxy) -> socket.socket:
     """Connect to the proxy."""
     return socket.create_connection((proxy.host, proxy.port), timeout=SECONDS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.free_ports import find_free_port
+
 START_SECONDS = 30.0
 _PROGRAM = "import sys; from chromadb_rust_bindings import cli; cli(['chroma', 'run', *sys.argv[1:]])"
 _NEEDED = "the server is in a wheel: pip install --no-deps chromadb"
@@ -26,9 +27,7 @@ class ChromaServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = find_free_port()
         self.url = f"chroma://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

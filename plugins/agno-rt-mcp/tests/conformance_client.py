@@ -58,7 +58,7 @@ def respond(request: ModelRequest) -> ModelResponse:
 
 async def visit(address: str) -> None:
     """Be the browser of a person that agrees."""
-    async with httpx2.AsyncClient(follow_redirects=True) as browser:
+    async with httpx2.AsyncClient(follow_redirects=True, timeout=60) as browser:
         await browser.get(address)
 
 

@@ -50,7 +50,7 @@ def logins(folder: Path) -> list[dict[str, Any]]:
 
 async def visit(address: str) -> None:
     """Be the browser of a person that agrees."""
-    async with httpx2.AsyncClient(follow_redirects=True) as browser:
+    async with httpx2.AsyncClient(follow_redirects=True, timeout=60) as browser:
         await browser.get(address)
 
 
@@ -384,7 +384,7 @@ async def test_foreign_answers_of_the_browser_are_ignored(issuer: Issuer) -> Non
         back = dict(parse_qsl(urlsplit(address).query))["redirect_uri"]
         port = urlsplit(back).port
         assert port is not None
-        async with httpx2.AsyncClient() as browser:
+        async with httpx2.AsyncClient(timeout=60) as browser:
             assert (await browser.get(f"{back}?code=stolen&state=guessed")).status_code == 400
             assert (await browser.get(f"{back}?code=stolen")).status_code == 400
             assert (await browser.get(f"http://127.0.0.1:{port}/favicon.ico")).status_code == 404

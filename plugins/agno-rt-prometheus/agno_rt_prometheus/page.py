@@ -39,10 +39,11 @@ class Page:
         if metrics is not None:
             # A server of several workers lets one ask the others: a scrape is about all of them.
             siblings = scope.get("state", {}).get("siblings")
-            others = None if siblings is None else await siblings.collect(scope, "/metrics", fold_ended)
             registry = metrics.registry
-            if others:
-                registry = merge([generate_latest(registry), *others])
+            if siblings is not None:
+                own = generate_latest(registry)
+                if others := await siblings.collect(scope, "/metrics", fold_ended, own):
+                    registry = merge([own, *others])
             await make_asgi_app(registry)(scope, receive, send)
             return
         headers = [(b"content-type", b"application/json")]

@@ -143,6 +143,7 @@ class Link:
         """
         seconds = self._address.timeout if timeout is None else timeout
         until, pause = trio.current_time() + seconds, FIRST_PAUSE
+        reason: Exception | None = None
         with trio.CancelScope() as scope:
             while True:
                 try:
@@ -150,10 +151,13 @@ class Link:
                     scope.shield = shield
                     return await self._ask(lane, command, until)
                 except _PASSING as exc:
+                    # An attempt that the end of the time cut short says nothing: the one before tells why.
+                    if reason is None or not (isinstance(exc, Stalled) and trio.current_time() >= until):
+                        reason = exc
                     # The next attempt would get the same certificate.
                     is_final = isinstance(_find_cause(exc), ssl.SSLCertVerificationError)
                     if is_final or trio.current_time() + pause >= until:
-                        raise self.explain(exc) from exc
+                        raise self.explain(reason) from reason
                     await trio.sleep(pause)
                     pause = min(2 * pause, MOST_PAUSE)
                 except RedisError as exc:

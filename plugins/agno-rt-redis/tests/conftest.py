@@ -21,6 +21,8 @@ import trio
 from agno_rt_redis.address import read_url
 from agno_rt_redis.link import Link
 
+from tests.free_ports import find_free_port
+
 SERVER = os.environ.get("AGNO_RT_TEST_REDIS", "redis://127.0.0.1:6379/0")
 START_SECONDS = 20.0
 
@@ -55,13 +57,6 @@ async def _delete_keys(prefix: str) -> None:
         if cursor == b"0":
             break
     await link.close()
-
-
-def find_free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 class OwnServer:

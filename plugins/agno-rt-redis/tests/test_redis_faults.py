@@ -143,10 +143,11 @@ async def test_a_connection_that_is_cut_again_and_again(redis_url: str) -> None:
 
 async def test_a_server_that_does_not_answer(redis_url: str) -> None:
     """A stalled connection ends a call in its time with a clear error; afterwards the memory works on."""
-    with memory_through_proxy(redis_url, timeout=0.4) as (proxy, memory):
+    # The calls that are answered have this time, too, on a machine with other work.
+    with memory_through_proxy(redis_url, timeout=1.5) as (proxy, memory):
         version = await memory.append("s", HI, version=0)
         proxy.stall()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             for call in (memory.load("s"), memory.append("s", HI, version=version)):
                 with pytest.raises(BackendError, match=r"no answer|connect") as caught:
                     await call
@@ -186,7 +187,7 @@ def test_no_server_at_all() -> None:
     """Without a server, an error names the address, without the password, and says how to go on."""
 
     async def main() -> None:
-        memory = make_memory("redis://:hush@127.0.0.1:1/0?timeout=0.2")
+        memory = make_memory("redis://:hush@127.0.0.1:1/0?timeout=2")
         with pytest.raises(BackendError, match=r"redis://127\.0\.0\.1:1/0") as caught:
             await memory.append("s", HI, version=0)
         assert "hush" not in caught.value.full_text
@@ -220,30 +221,26 @@ async def test_a_restart_in_the_middle_of_a_run(own_server: Any) -> None:
 
 async def test_what_was_acknowledged_outlives_a_kill(own_server: Any) -> None:
     """After kill -9 of a server with appendfsync always, every acknowledged append is stored, and none twice."""
-    memory = make_memory(f"{own_server.url}?timeout=2")
-    acknowledged: dict[str, int] = {}
+    memory = make_memory(f"{own_server.url}?timeout=60")
+    acknowledged = dict.fromkeys([f"s{at}" for at in range(20)], 0)
+    is_back = False
 
     async def write(name: str) -> None:
-        for version in range(1_000):
-            try:
-                acknowledged[name] = await memory.append(name, [Message("user", str(version))], version=version)
-            except (BackendError, SessionConflict):
-                return
+        while not is_back:
+            version = acknowledged[name]
+            acknowledged[name] = await memory.append(name, [Message("user", str(version))], version=version)
 
-    async def kill() -> None:
+    async with trio.open_nursery() as nursery:
+        for name in acknowledged:
+            nursery.start_soon(write, name)
         while sum(acknowledged.values()) < 200:
             await trio.lowlevel.checkpoint()
         own_server.end(signal.SIGKILL)
-
-    async with trio.open_nursery() as nursery:
-        for at in range(20):
-            nursery.start_soon(write, f"s{at}")
-        nursery.start_soon(kill)
-    own_server.start()
+        await trio.to_thread.run_sync(own_server.start)
+        is_back = True
     for name, version in acknowledged.items():
         session = await memory.load(name)
-        # The last append may be stored without its answer.
-        assert session.version in (version, version + 1)
+        assert session.version == version
         assert [message.text for message in session.messages] == [str(at) for at in range(session.version)]
     await memory.aclose()
 

@@ -46,7 +46,7 @@ async def test_another_name(tls_server: TlsServer) -> None:
 
 async def test_without_tls(tls_server: TlsServer) -> None:
     """A server that takes TLS alone refuses a plain connection, and the error tells of `rediss://`."""
-    memory = make_memory(f"redis://127.0.0.1:{tls_server[0]}?timeout=0.5")
+    memory = make_memory(f"redis://127.0.0.1:{tls_server[0]}?timeout=2")
     with trio.fail_after(30), pytest.raises(BackendError, match="closed the connection") as caught:
         await memory.load("s")
     await memory.aclose()
@@ -56,7 +56,7 @@ async def test_without_tls(tls_server: TlsServer) -> None:
 
 async def test_tls_to_a_plain_server(redis_url: str) -> None:
     """A server without TLS lets nobody connect by TLS, and the error tells of `redis://`."""
-    memory = make_memory(redis_url.replace("redis://", "rediss://") + "&timeout=0.5")
+    memory = make_memory(redis_url.replace("redis://", "rediss://") + "&timeout=2")
     with trio.fail_after(30), pytest.raises(BackendError, match=r"rediss://") as caught:
         await memory.load("s")
     await memory.aclose()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,20 +176,34 @@ async def test_grace(serve_agents: Any, memory_url: str) -> None:
     agent = Agent(gate, "a")
     first, second = await serve_agents(agent, memory=memory_url), await serve_agents(agent, memory=memory_url)
 
-    async def leave(grace: float) -> str:
+    @asynccontextmanager
+    async def begin(grace: float) -> AsyncIterator[str]:
         body = {"input": "Go.", "disconnect": f"detach;grace={grace}"}
         async with _cut_off(first, "POST", "/agents/a/runs", body, b'"run_id":"') as seen:
-            run: str = re.findall(rb'"run_id":"([^"]+)"', seen)[0].decode()
-            return run
+            yield re.findall(rb'"run_id":"([^"]+)"', seen)[0].decode()
 
-    async with _open_client(first) as http:
-        left = await leave(0.2)
+    async with _open_client(first) as http, AsyncExitStack() as coming_back:
+        async with begin(0.2) as left:
+            pass
         assert await _await_status(http, left, "cancelled")
-        kept = await leave(1.5)
-        async with _cut_off(second, "GET", f"/runs/{kept}/events", None, b"id: 1"):
-            await trio.sleep(2.5)  # longer than the grace time: the first server has looked by then
-            gate.opened.set()
+        async with begin(2.0) as kept:
+            await coming_back.enter_async_context(_cut_off(second, "GET", f"/runs/{kept}/events", None, b"id: 1"))
+        await trio.sleep(3.0)  # longer than the grace time: the first server has looked by then
+        gate.opened.set()
         assert (await _await_status(http, kept, "completed"))["content"] == "At last."
+
+
+async def test_grace_after_a_worker_was_killed(serve_agents: Any) -> None:
+    """A client that came back to a worker counts until the grace time after its worker's last word."""
+    gate, memory = Gate(), InProcessMemory()
+    served = await serve_agents(Agent(gate, "a"), memory=memory)
+    async with _open_client(served) as http:
+        body = {"input": "Go.", "disconnect": "detach;grace=0.5"}
+        async with _cut_off(served, "POST", "/agents/a/runs", body, b'"run_id":"') as seen:
+            run = re.findall(rb'"run_id":"([^"]+)"', seen)[0].decode()
+        # The word of another worker, which is killed before it can give another.
+        await memory.cache(f"agno-rt-serve:seen:{run}", str(time.time() + 0.4).encode(), seconds=60)
+        assert await _await_status(http, run, "cancelled")
 
 
 class TestIdempotencyKeys:

@@ -111,7 +111,7 @@ async def test_answers_alike(begin: Begin, until: Any) -> None:
     """Runs, errors, HEAD, wrong methods and large bodies are answered alike, each with an id, and logged."""
     site = await begin(max_body=1_000)
     json = {"content-type": "application/json"}
-    async with httpx2.AsyncClient(base_url=site.url) as client:
+    async with httpx2.AsyncClient(base_url=site.url, timeout=60) as client:
         run = await client.post("/agents/a/runs", json={"input": "Hi"})
         missing = await client.get("/nothing")
         wrong = await client.put("/agents")
@@ -157,7 +157,7 @@ async def test_websockets_alike(begin: Begin) -> None:
                 assert client.recv(PATIENCE) == message
 
     await trio.to_thread.run_sync(talk)
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         headers = {"upgrade": "websocket", "connection": "upgrade", "sec-websocket-version": "13"}
         key = {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "origin": "https://evil.example"}
         refused = await client.get(f"{site.url}/echo/", headers=headers | key)
@@ -168,7 +168,7 @@ async def test_proxies_alike(begin: Begin, until: Any) -> None:
     """A trusted proxy's word counts on both."""
     site = await begin(trusted_proxies=("127.0.0.1",))
     told = {"x-forwarded-for": "192.0.2.9", "x-forwarded-proto": "https", "x-request-id": "r-1"}
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{site.url}/echo/", headers=told)
 
     assert (answer.text, answer.headers["x-request-id"]) == ("192.0.2.9 https False", "r-1")

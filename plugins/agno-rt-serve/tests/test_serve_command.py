@@ -45,6 +45,15 @@ class Model:
         await trio.sleep(self.seconds)
         return ModelResponse("Well. Done.")
 
+class Gated:
+    name = "gated"
+
+    async def respond(self, request, emit=None):
+        print("asked", flush=True)
+        while not os.path.exists("gate"):
+            await trio.sleep(0.02)
+        return ModelResponse("Well. Done.")
+
 class About:
     name = "about"
 
@@ -74,10 +83,11 @@ class Wasteful:
         del node
         return ModelResponse("Done.")
 
-quick = Agent(Model(0.5), "quick")
+quick = Agent(Model(0), "quick")
 wasteful = Agent(Wasteful(), "wasteful")
 about = Agent(About(), "about")
 endless = Agent(Model(3600), "endless")
+gated = Agent(Gated(), "gated")
 """
 
 
@@ -170,7 +180,7 @@ class TestServing:
         process = start()
 
         assert re.fullmatch(
-            r"Serving quick, wasteful, about, endless at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n",
+            r"Serving quick, wasteful, about, endless, gated at http://127\.0\.0\.1:\d+ \(Ctrl-C stops\)\n",
             process.greeting[0],
         )
         command = process.greeting[1].removeprefix("Try: ").strip()
@@ -248,15 +258,18 @@ class TestServing:
 
 class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
+    def test_running_requests_end_first(self, start: Start, tmp_path: Path, number: signal.Signals) -> None:
         """A server told to stop during a run answers the run, then exits with 0."""
         process = start()
-        result = in_background(lambda: post(process.url, "quick"))
+        result = in_background(lambda: post(process.url, "gated"))
         assert process.line() == "asked\n"
-        code, said = process.stop(number)
+        process.popen.send_signal(number)
+        assert process.popen.stderr is not None
+        assert "waiting for running requests" in process.popen.stderr.readline()
+        (tmp_path / "gate").touch()
 
-        assert (code, json.loads(result()[1])["content"]) == (0, "Well. Done.")
-        assert "waiting for running requests" in said
+        assert json.loads(result()[1])["content"] == "Well. Done."
+        assert process.popen.wait(PATIENCE) == 0
 
     def test_endless_requests_are_cancelled(self, start: Start) -> None:
         """A run that outlasts the grace period is cancelled: its stream says so, and the exit is clean."""

@@ -18,7 +18,7 @@ AGENT = Agent(ScriptedModel(["Hello."]), "a")
 async def test_policy(serve_agents: Any) -> None:
     """The page may run only its own files, and none of its scripts can turn text into markup."""
     served = await serve_agents(AGENT)
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         page = await http.get("/")
     policy = page.headers["content-security-policy"]
 
@@ -36,7 +36,7 @@ async def test_all_files(serve_agents: Any) -> None:
     served = await serve_agents(AGENT)
     asked = {"/"}
     seen: dict[str, httpx2.Response] = {}
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         while asked:
             path = asked.pop()
             seen[path] = answer = await http.get(path)
@@ -63,7 +63,7 @@ async def test_all_files(serve_agents: Any) -> None:
 async def test_cache(serve_agents: Any) -> None:
     """A browser with the current file gets a 304; browsers that accept gzip get packed files."""
     served = await serve_agents(AGENT)
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         first = await http.get("/page/main.js")
         again = await http.get("/page/main.js", headers={"If-None-Match": first.headers["etag"]})
         other = await http.get("/page/main.js", headers={"If-None-Match": '"other"'})
@@ -81,7 +81,7 @@ async def test_cache(serve_agents: Any) -> None:
 async def test_no_key_is_needed(serve_agents: Any, path: str) -> None:
     """The page's files hold no secrets: they need no key on a server with a key."""
     served = await serve_agents(AGENT, key="k" * 20)
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         assert (await http.get(path)).status_code == 200
         assert (await http.get("/agents")).status_code == 401
 
@@ -89,5 +89,5 @@ async def test_no_key_is_needed(serve_agents: Any, path: str) -> None:
 async def test_limits_are_told(serve_agents: Any) -> None:
     """The page is told how large an attached file may be."""
     served = await serve_agents(AGENT, max_media=1234)
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         assert "&quot;max_media&quot;: 1234" in (await http.get("/")).text

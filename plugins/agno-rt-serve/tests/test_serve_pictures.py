@@ -22,7 +22,7 @@ def make_team() -> Team[Any, Any]:
 async def test_a_runnable_is_drawn(serve_agents: Any) -> None:
     """The picture is an SVG with the names of the parts; its policy lets it run nothing."""
     served = await serve_agents(make_team())
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         got = await http.get("/agents/readers/graph")
         unknown = await http.get("/agents/reader/graph")
 
@@ -38,7 +38,7 @@ async def test_a_runnable_is_drawn(serve_agents: Any) -> None:
 async def test_a_stored_run_is_drawn(serve_agents: Any) -> None:
     """The picture and the timeline of a run have the runs within and their states; another user's run is unknown."""
     served = await serve_agents(make_team())
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         run = (await http.post("/agents/readers/runs", json={"input": "go", "user": "eve"})).json()["run_id"]
         picture = await http.get(f"/runs/{run}/graph", params={"user": "eve"})
         timeline = await http.get(f"/runs/{run}/timeline", params={"user": "eve"})
@@ -62,7 +62,7 @@ async def test_tasks(serve_agents: Any) -> None:
         return "done"
 
     served = await serve_agents(Agent(ScriptedModel([hold]), "waiter"))
-    async with httpx2.AsyncClient(base_url=served.url) as http, trio.open_nursery() as nursery:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http, trio.open_nursery() as nursery:
         nursery.start_soon(lambda: http.post("/agents/waiter/runs", json={"input": "go", "user": "eve"}))
         with trio.fail_after(30):
             await held.wait()

@@ -14,7 +14,7 @@ AGENT = Agent(ScriptedModel(["Hello."]), "a")
 
 
 async def _get_document(served: Any) -> dict[str, Any]:
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         document: dict[str, Any] = (await http.get("/openapi.json")).raise_for_status().json()
     return document
 
@@ -67,7 +67,7 @@ async def test_key(serve_agents: Any) -> None:
 async def test_problems(serve_agents: Any) -> None:
     """An error is problem details of RFC 9457, with the code and the hint in `error`."""
     served = await serve_agents(AGENT)
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         answers = [await http.get("/runs?limit=none"), await http.get("/nothing"), await http.post("/agents")]
 
     errors = ((400, "invalid_query"), (404, "not_found"), (405, "method_not_allowed"))

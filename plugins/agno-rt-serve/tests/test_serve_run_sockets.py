@@ -61,7 +61,7 @@ async def test_runs(serve_agents: Any) -> None:
     assert "".join(event["text"] for event in first if event["type"] == "text_delta") == "Hello you."
     assert (wrong[-1]["status"], wrong[-1]["error"]["code"]) == (400, "invalid_body")
     assert second[-1]["status"] == "completed"
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         assert len((await http.get("/sessions/s")).json()["messages"]) == 4
 
 

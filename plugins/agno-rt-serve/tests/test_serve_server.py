@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
 from typing import Any
 
 import attrs
 import pytest
 import trio
+import trio.testing
 from agno_rt_serve.http.asgi import ASGIApp, Receive, Scope, Send, stopping
 from agno_rt_serve.http.server import Server
 from agno_rt_serve.settings import Settings
@@ -518,7 +520,7 @@ class TestStopping:
             answer = await busy.answer()
             assert (answer.body, answer.headers["connection"]) == (b"released", "close")
 
-    async def test_hands_over_without_a_loss(self, serve: Any) -> None:
+    async def test_hands_over_without_a_loss(self, serve: Any, autojump_clock: trio.testing.MockClock) -> None:
         """While it lingers, a kept connection may bring one more request, which is answered as the last."""
         app = Quiet()
         served = await serve(app, grace=30)
@@ -534,7 +536,52 @@ class TestStopping:
             assert (answer.status, answer.headers["connection"]) == (200, "close")
             assert await silent.rest() == b""
 
-    async def test_a_load_balancer_has_time_to_turn_away(self, serve: Any) -> None:
+    async def test_a_request_that_comes_as_the_time_is_over(
+        self, serve: Any, mock_clock: trio.testing.MockClock
+    ) -> None:
+        """A request that the server has not read yet when it closes idle connections is answered."""
+        app = Quiet()
+        app.release.set()
+        for _ in range(20):
+            served = await serve(app, grace=30)
+            async with await served.dial() as wire:
+                await wire.send(GET)
+                await wire.answer()
+                served.server.stop(linger=1.0)
+                await trio.testing.wait_all_tasks_blocked()
+                # Without a turn of the server in between: it learns of the request and of the time at once.
+                os.write(wire.stream.socket.fileno(), GET)
+                mock_clock.jump(2.0)
+
+                answer = await wire.answer()
+                assert (answer.body, answer.headers["connection"]) == (b"released", "close")
+
+    async def test_a_client_that_comes_as_listening_ends(self) -> None:
+        """A connection is answered if it was accepted; else it waits for another process with the same listener."""
+        for _ in range(40):
+            with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+                listener.setblocking(False)
+                server, ready = Server(echo, Settings(grace=5.0)), trio.Event()
+
+                async def run(server: Server = server, ready: trio.Event = ready, other: Any = listener) -> None:
+                    await server.serve(announce=lambda addresses: ready.set(), listeners=[other.dup()])
+
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(run)
+                    await ready.wait()
+                    server.stop(linger=1.0)
+                    await trio.lowlevel.checkpoint()
+                    # Now the server is about to close its listener.
+                    client.connect(listener.getsockname())
+                    client.sendall(GET)
+                try:
+                    listener.accept()[0].close()
+                except BlockingIOError:
+                    assert client.recv(1_000).startswith(b"HTTP/1.1 200")
+
+    async def test_a_load_balancer_has_time_to_turn_away(
+        self, serve: Any, autojump_clock: trio.testing.MockClock
+    ) -> None:
         """For `drain_delay` the server accepts, and applications can tell that it is stopping."""
         told: list[bool] = []
 

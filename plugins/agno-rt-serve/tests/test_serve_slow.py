@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from agno_rt_serve.http.asgi import Receive, Scope, Send
 
 PATIENCE = 30.0
@@ -66,7 +67,7 @@ class TestSenders:
             assert (await wire.answer()).status == 408
             nursery.cancel_scope.cancel()
 
-    async def test_a_slow_body_has_time_by_its_size(self, serve: Any) -> None:
+    async def test_a_slow_body_has_time_by_its_size(self, serve: Any, autojump_clock: trio.testing.MockClock) -> None:
         """Bytes that have arrived buy time beyond `body_timeout`."""
         served = await serve(answer_size, body_timeout=0.2, min_rate=1)
         async with await served.dial() as wire:

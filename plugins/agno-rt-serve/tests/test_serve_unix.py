@@ -8,13 +8,16 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import trio
 from agno_rt_serve.http.listening import bind_unix, remove_unix
+from agno_rt_serve.process.siblings import Siblings
 
 from agno_rt.errors import UsageError
 
@@ -77,6 +80,26 @@ class TestListening:
         with pytest.raises(UsageError, match="cannot listen on") as caught:
             bind_unix(str(tmp_path / "none" / "s"))
         assert "--unix" in caught.value.hint
+
+
+ANSWERS = """
+import sys
+import trio
+from agno_rt_serve.process.siblings import Siblings
+
+print(trio.run(Siblings(sys.argv[1], 2).collect, {"headers": []}, "/numbers", b"+".join, b"3"))
+"""
+
+
+async def test_own_answers_of_a_worker_that_ended(tmp_path: Path) -> None:
+    """The last answer of a worker counts after its end, though no other worker ever asked for it."""
+    command = [sys.executable, "-c", ANSWERS, str(tmp_path)]
+    assert (await trio.run_process(command, capture_stdout=True)).stdout == b"[]\n"
+    siblings = Siblings(str(tmp_path), 1)
+    with siblings.listener:
+        answers = await siblings.collect({"headers": []}, "/numbers", b"+".join)
+
+    assert answers == [b"3"]
 
 
 def count_runs(text: str) -> float:

@@ -76,7 +76,7 @@ async def test_all_runs(serve: Any, serve_agents: Any, until: Any, tmp_path: Pat
         memory=f"sqlite:///{tmp_path / 'serve.db'}",
         webhooks=WebhookSettings(urls=(url,), secret=SECRET, private=True),
     )
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         done = await http.post("/agents/a/runs", json={"input": "Hi.", "session": "s", "user": "kim"})
         await http.post("/agents/desk/runs", json={"input": "Hi."})
         await http.post("/agents/broken/runs", json={"input": "Hi."})
@@ -100,7 +100,7 @@ async def test_one_run(serve: Any, serve_agents: Any, until: Any) -> None:
     url = (await serve(receiver)).url
     agent = Agent(ScriptedModel(lambda request: "Hello."), "a")
     served = await serve_agents(agent, webhooks=WebhookSettings(private=True))
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         await http.post("/agents/a/runs", json={"input": "Hi."})
         body = {"input": "Hi.", "webhook": {"url": url, "secret": SECRET}}
         run = (await http.post("/agents/a/runs", json=body)).json()["run_id"]
@@ -133,7 +133,7 @@ async def test_forbidden_addresses(serve_agents: Any, url: str) -> None:
     """Addresses of the machine and its network, and other URLs, are refused before a run begins."""
     model = ScriptedModel(["Hello."])
     served = await serve_agents(Agent(model, "a"))
-    async with httpx2.AsyncClient(base_url=served.url) as http:
+    async with httpx2.AsyncClient(base_url=served.url, timeout=60) as http:
         body = {"input": "Hi.", "webhook": {"url": url, "secret": SECRET}}
         answer = await http.post("/agents/a/runs", json=body)
 

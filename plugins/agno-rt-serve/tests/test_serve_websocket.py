@@ -544,7 +544,9 @@ class TestEnds:
         assert [each["code"] for each in seen[1:]] == [1006, 1006]
         assert not caplog.records
 
-    async def test_a_silent_client_is_pinged_and_then_cut_off(self, serve: Any, open_client: Open) -> None:
+    async def test_a_silent_client_is_pinged_and_then_cut_off(
+        self, serve: Any, open_client: Open, autojump_clock: trio.testing.MockClock
+    ) -> None:
         """A client that answers pings stays; one that does not is gone after twice the time."""
         served = await serve(echo, ping=0.1)
         client = await open_client(served)

@@ -304,6 +304,8 @@ class Server:
             connection.end("stop")
 
     async def _wait_for_connections(self, scope: trio.CancelScope) -> None:
+        # A connection that was accepted just before the listeners closed is counted once its task has begun.
+        await trio.lowlevel.checkpoint()
         with trio.move_on_after(self.settings.grace):
             with trio.move_on_after(self._linger):
                 await self._wait_until_empty()
@@ -322,7 +324,8 @@ class Server:
     def _close_idle(self) -> None:
         self.closes_idle = True
         for connection in list(self._connections):
-            if connection.idle:
+            # A request may have arrived unread: it is read, and its answer tells the client to close.
+            if connection.idle and not _has_unread(connection.sock):
                 connection.end("stop")
 
     async def _wait_until_empty(self) -> None:

@@ -45,16 +45,19 @@ class Siblings:
         self._own = self._folder / f"{number}-{os.getpid()}.sock"
         self.listener: socket.socket = bind_unix(str(self._own), 0o600)
 
-    async def collect(self, scope: Scope, path: str, fold: Fold) -> list[bytes] | None:
+    async def collect(self, scope: Scope, path: str, fold: Fold, own: bytes = b"") -> list[bytes] | None:
         """Return the others' answers to a GET of the path, and one for all workers that have ended.
 
-        `fold` makes one answer of several. Returns None if the request is such a question itself.
+        `fold` makes one answer of several. Returns None if the request is such a question itself. `own` is this
+        worker's answer, which counts on when this worker is killed.
         """
         if any(name == ALONE for name, _ in scope["headers"]):
             return None
         name = re.sub(r"\W", "_", path)
         passed = [(key, value) for key, value in scope["headers"] if key in _PASSED_ON]
         answers: list[bytes] = []
+        if own:
+            _keep(self._own.with_name(f"{self._own.stem}.{name}"), own)
 
         async def ask(place: Path) -> None:
             kept = place.with_name(f"{place.stem}.{name}")

@@ -246,14 +246,17 @@ class BackgroundRuns:
             self._nursery.start_soon(self._expire, run, policy.grace)
 
     async def _expire(self, run: str, grace: float) -> None:
-        """Cancel the run after the grace time, unless a client of any worker watches the run by then."""
-        await trio.sleep(grace)
-        if self._watchers.get(run):
-            return
+        """Cancel the run once no client of any worker has watched the run for the grace time."""
+        left = grace
         with suppress(AgnoError):
-            seen = await self._cached(f"{_SEEN}{run}")
-            if seen is None or float(seen) < time.time() - 0.6 * grace:
-                await self._runtime.cancel(run)
+            while left > 0:
+                await trio.sleep(left)
+                if self._watchers.get(run):
+                    return  # its end is looked after here
+                seen = await self._cached(f"{_SEEN}{run}")
+                # A worker with a client tells of it again and again; one that was killed does not.
+                left = 0.0 if seen is None else float(seen) + grace - time.time()
+            await self._runtime.cancel(run)
 
     async def _beat(self, run: str, grace: float, scope: trio.CancelScope) -> None:
         """Tell other workers now and then that a client watches the run here."""
