@@ -10,7 +10,7 @@ import msgspec
 from agno_rt._drive.ids import new_id
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import UsageError
-from agno_rt.run_store import RunRecord
+from agno_rt.run_store import REQUEST, RunRecord
 
 __all__ = ["NO_RESULT", "encode_value", "fork_record", "run_of"]
 
@@ -46,6 +46,7 @@ def fork_record(record: RunRecord) -> RunRecord:
         wakes_at=None,
         continues=None,
         continued_by=None,
+        request=REQUEST.get(),
     )
 
 

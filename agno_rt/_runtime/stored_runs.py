@@ -52,6 +52,7 @@ from agno_rt.result import RunResult
 from agno_rt.run_store import (
     ASK,
     MOST_APPROVALS,
+    REQUEST,
     Approval,
     Decision,
     LeaseLost,
@@ -227,7 +228,6 @@ class StoredRuns:
 
     def _new_journal(self, job: Job[Any]) -> Journal:
         store = self.store
-        asked = text_of_input(job.input)
         session = None if job.session is None else job.session.id
         parent = None if job.outer is None else job.outer.run_id
         record = RunRecord(
@@ -236,8 +236,9 @@ class StoredRuns:
             session=session,
             user=job.asked.user,
             parent=parent,
-            input=asked,
+            input=text_of_input(job.input),
             owner=self._lease.owner,
+            request=REQUEST.get(),
         )
         return self._journal(store, record)
 

@@ -43,6 +43,7 @@ __all__ = [
     "count_takeovers",
     "moved_on",
     "new_record",
+    "place_of",
     "renewed_record",
     "run_taken",
     "select_forgotten",
@@ -95,11 +96,18 @@ def new_record(run: RunRecord, now: float, entries: int = 0) -> RunRecord:
     if run.agent:
         check_name("an agent's name", run.agent)
     check_names(run.session, run.user)
+    if run.request is not None:
+        check_name.__wrapped__("a request's id", run.request)
     # Not by `attrs.evolve`, which takes longer than the rest of a short run.
     made = RunRecord(*_values_of(run))
     made.entries, made.created_at = entries, run.created_at or now
     made.updated_at = run.updated_at or max(made.created_at, now)
     return made
+
+
+def place_of(record: RunRecord) -> tuple[float, str]:
+    """Return the place of a run in a list: the later the time, the further ahead; the id orders runs of one time."""
+    return record.updated_at, record.id
 
 
 def check_owner(run: str, owned_by: str | None, owner: str) -> None:

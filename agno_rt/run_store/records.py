@@ -101,7 +101,8 @@ class RunRecord:
     `content` the answer; `error` and `code` explain a missing answer. `wakes_at` is the time for a paused run to go
     on by itself. A workflow that went on with a new journal `continues` the run that keeps the journal before, which is
     `continued_by` the workflow's run. `takeovers` counts how often in a row an owner took the run over from another one
-    that had not let go. Times are seconds since the epoch.
+    that had not let go. `request` is the id of the request in which the run began, see `REQUEST`. Times are seconds
+    since the epoch.
     """
 
     id: str
@@ -124,6 +125,7 @@ class RunRecord:
     continues: str | None = None
     continued_by: str | None = None
     takeovers: int = 0
+    request: str | None = None
 
 
 @attrs.define

@@ -66,13 +66,18 @@ class RunStore(Protocol):
         session: str | None = None,
         user: str | None = None,
         unowned: bool = False,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """List the runs changed last, newest first, of the status, session and user given.
 
-        `unowned` without a user selects the runs of nobody, `before` the runs last changed at that time or earlier.
+        Runs with the same time are in the descending order of their ids. `unowned` without a user selects the runs of
+        nobody. `before` is the `(updated_at, id)` of a run after which the list continues.
         """
+        ...
+
+    async def runs_of_request(self, request: str, *, limit: int = 100) -> list[RunRecord]:
+        """List the runs that began in the request, in the order of `runs`; none for an unknown request."""
         ...
 
     async def runs_within(self, parents: Sequence[str]) -> list[RunRecord]:

@@ -476,7 +476,7 @@ class TestFile:
         assert ([message.text for message in after.messages], after.version, after.data) == (["new"], 3, b"state")
         assert [(info.id, info.user, info.messages, info.created_at) for info in infos] == [("old", "ann", 3, 10.0)]
         assert kept == (["Ann drinks tea."], b"value")
-        assert user_version(path) == SCHEMA_VERSION == 10
+        assert user_version(path) == SCHEMA_VERSION == 11
 
     async def test_a_file_of_version_2(self, tmp_path: Path) -> None:
         """A file of the second version keeps its sessions, data, facts and answers, and can store runs."""

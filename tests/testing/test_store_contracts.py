@@ -345,12 +345,28 @@ class Ordered(InProcessMemory):
         session: str | None = None,
         user: str | None = None,
         unowned: bool = False,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """Put the newest first."""
         found = await super().runs(status=status, session=session, limit=limit)
         return sorted(found, key=lambda run: run.created_at, reverse=True)
+
+
+class Skipping(InProcessMemory):
+    """Goes on after a time, and skips the other runs of that time."""
+
+    async def runs(self, *, before: tuple[float, str] | None = None, **wanted: Any) -> list[RunRecord]:
+        """Forget the id."""
+        return await super().runs(before=None if before is None else (before[0], ""), **wanted)
+
+
+class Unasked(InProcessMemory):
+    """Forgets the request of a run."""
+
+    async def create_run(self, run: RunRecord, entries: Sequence[Entry] = ()) -> None:
+        """Leave the request out."""
+        await super().create_run(attrs.evolve(run, request=None), entries)
 
 
 class Deep(InProcessMemory):
@@ -594,7 +610,9 @@ class Cutting(InProcessMemory):
         (RunContract, Slow, "test_one_of_two_claims_wins"),
         (RunContract, Reviving, "test_a_run_that_is_over"),
         (RunContract, Ordered, "test_lists_runs"),
-        (RunContract, Ordered, "test_lists_runs_before_a_time"),
+        (RunContract, Ordered, "test_lists_runs_after_a_place"),
+        (RunContract, Skipping, "test_pages_show_each_run_once"),
+        (RunContract, Unasked, "test_lists_the_runs_of_a_request"),
         (RunContract, Deep, "test_lists_runs_within"),
         (RunContract, Eager, "test_cancels_runs"),
         (RunContract, Grudging, "test_a_claim_undoes_a_cancellation"),

@@ -51,25 +51,35 @@ command.add_command(fork)
 @command.command("list")
 @click.option("--status", type=click.Choice(get_args(RunStatus)), help="Only runs with this status.")
 @click.option("--session", metavar="NAME", help="Only runs of this session.")
+@click.option(
+    "--request", metavar="ID", help="Only runs that began in this request, such as the id in a client's error."
+)
 @owner_option
 @page_options("runs")
 @json_option
 @config_option
 @memory_option
 @debug_option
-def list_runs(config: str | None, memory: str | None, as_json: bool, limit: int, offset: int, **asked: Any) -> None:
+def list_runs(config: str | None, memory: str | None, as_json: bool, request: str | None, **asked: Any) -> None:
     """List the runs, the last changed first.
 
     A run is shown as stopped if it was running in a process that is gone: a process of this machine that has died, or
     one of any machine whose lease has ended. --json prints the status as stored.
     """
-    from agno_rt.cli.open_memory import Place, run_store
+    from agno_rt.cli.open_memory import MANY, Place, run_store
     from agno_rt.cli.tables import Column, print_json_lines, print_table, when
 
-    place = Place(config, memory)
+    place, first, end = Place(config, memory), asked["offset"], asked.pop("offset") + asked.pop("limit")
 
     async def load(runtime: Runtime) -> tuple[list[RunRecord], set[str]]:
-        found = (await run_store(runtime).runs(**asked, limit=offset + limit))[offset:]
+        store = run_store(runtime)
+        if request is None:
+            found = await store.runs(**asked, limit=end)
+        else:
+            of_request = await store.runs_of_request(request, limit=MANY)
+            wanted = [(name, value) for name, value in asked.items() if value is not None]
+            found = [each for each in of_request if all(getattr(each, name) == value for name, value in wanted)]
+        found = found[first:end]
         return found, set() if as_json else await runtime.find_stopped(found)
 
     records, stopped = place.open(load)
@@ -405,6 +415,7 @@ def _list_facts(record: RunRecord, *, is_stopped: bool) -> list[tuple[str, str]]
         ("session", record.session or ""),
         ("user", record.user or ""),
         ("within", record.parent or ""),
+        ("request", record.request or ""),
         ("forked from", record.origin or ""),
         ("goes on from", record.continues or ""),
         ("goes on in", record.continued_by or ""),

@@ -5,9 +5,9 @@ No method awaits before its work is done, so each method is atomic.
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import attrs
@@ -28,6 +28,7 @@ from agno_rt.defaults.rules import (
     check_signals,
     count_takeovers,
     new_record,
+    place_of,
     renewed_record,
     run_taken,
     select_forgotten,
@@ -219,19 +220,24 @@ class InProcessRuns:
         session: str | None = None,
         user: str | None = None,
         unowned: bool = False,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
-        found = (
+        found = [
             record
-            for record in (stored.record for stored in reversed(self._runs.values()))
+            for record in (stored.record for stored in self._runs.values())
             if (status is None or record.status == status)
             and (session is None or record.session == session)
             and ((user is None and not unowned) or record.user == user)
-            and (before is None or record.updated_at <= before)
-        )
-        return list(islice(found, limit))
+            and (before is None or place_of(record) < before)
+        ]
+        return heapq.nlargest(limit, found, key=place_of)
+
+    async def runs_of_request(self, request: str, *, limit: int = 100) -> list[RunRecord]:
+        """See `RunStore.runs_of_request`."""
+        found = [stored.record for stored in self._runs.values() if stored.record.request == request]
+        return heapq.nlargest(limit, found, key=place_of)
 
     async def runs_within(self, parents: Sequence[str]) -> list[RunRecord]:
         """See `RunStore.runs_within`."""
@@ -339,7 +345,7 @@ class InProcessRuns:
         self, *, older_than: float | None = None, keep: int | None = None, dry_run: bool = False
     ) -> list[str]:
         """See `FlowStore.prune_runs`."""
-        records = [stored.record for stored in reversed(self._runs.values())]
+        records = sorted((stored.record for stored in self._runs.values()), key=place_of, reverse=True)
         known = {each.id: (each.status, each.parent, each.updated_at) for each in records}
         oldest = None if older_than is None else self._clock() - older_than
         found = select_forgotten(known, oldest, keep)

@@ -24,7 +24,7 @@ __all__ = ["export_session", "find_size", "import_facts", "import_run", "import_
 _IDS = {
     "sessions": "SELECT id FROM sessions ORDER BY updated_at, id",
     "facts": "SELECT DISTINCT user FROM facts",
-    "runs": "SELECT id FROM runs ORDER BY changed",
+    "runs": "SELECT id FROM runs ORDER BY updated_at, id",
 }
 
 _PARTS = {
@@ -161,8 +161,11 @@ def prune_sessions(
     if not conditions:
         return []
     query = (
-        f"SELECT id FROM sessions WHERE ({' OR '.join(conditions)}) AND id NOT IN"
-        " (SELECT session FROM runs WHERE status IN ('running', 'paused') AND session IS NOT NULL)"
+        f"SELECT id FROM sessions WHERE ({' OR '.join(conditions)})"
+        " AND id NOT IN (SELECT session FROM runs WHERE status = 'running' AND session IS NOT NULL)"
+        # In the words of an index, see `runs`.
+        " AND id NOT IN"
+        " (SELECT session FROM runs WHERE status = 'paused' AND status <> 'running' AND session IS NOT NULL)"
     )
     found = [session for (session,) in connection.execute(query, values)]
     if not dry_run:

@@ -46,6 +46,6 @@ def find_lost(connection: sqlite3.Connection, agents: Sequence[str], now: float,
         " AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.owner = runs.owner AND expires_at > ?)"
         " AND NOT EXISTS (SELECT 1 FROM runs AS around WHERE around.id = runs.parent"
         " AND around.status IN ('running', 'paused'))"
-        " ORDER BY changed LIMIT ?"
+        " ORDER BY updated_at, id LIMIT ?"
     )
     return read_records(connection, where, (msgspec.json.encode(list(agents)).decode(), now, limit))

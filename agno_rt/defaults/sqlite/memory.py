@@ -238,11 +238,15 @@ class SQLiteMemory(SQLiteUpkeep):
         session: str | None = None,
         user: str | None = None,
         unowned: bool = False,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
         return await self._list(_runs.list_runs, WantedRuns(status, session, user, unowned, before, limit))
+
+    async def runs_of_request(self, request: str, *, limit: int = 100) -> list[RunRecord]:
+        """See `RunStore.runs_of_request`."""
+        return await self._list(_runs.list_of_request, request, limit)
 
     async def runs_within(self, parents: Sequence[str]) -> list[RunRecord]:
         """See `RunStore.runs_within`."""

@@ -50,6 +50,7 @@ __all__ = [
     "delete_run",
     "find_cancelled",
     "find_due",
+    "list_of_request",
     "list_runs",
     "list_signals",
     "load_run",
@@ -64,11 +65,10 @@ _FIELDS = tuple(field.name for field in attrs.fields(RunRecord))
 _values_of = operator.attrgetter(*_FIELDS)
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM runs"
 _INSERT = (
-    f"INSERT INTO runs ({', '.join(_FIELDS)}, changed)"
-    f" VALUES ({', '.join('?' * len(_FIELDS))}, (SELECT coalesce(max(changed), 0) + 1 FROM runs))"
+    # `changed` is a column of older versions, without a use: see `file`.
+    f"INSERT INTO runs ({', '.join(_FIELDS)}, changed) VALUES ({', '.join('?' * len(_FIELDS))}, 0)"
 )
-_CHANGED = "changed = (SELECT max(changed) + 1 FROM runs)"
-"""Makes the run the most recently changed."""
+_NEWEST_FIRST = "ORDER BY updated_at DESC, id DESC"
 
 _DELETE_TREE = """
 DELETE FROM runs WHERE id IN (
@@ -124,7 +124,7 @@ def _write_journals(connection: sqlite3.Connection, calls: Sequence[tuple[Any, .
             rows += [(run, each.seq, each.kind, each.body, zlib.crc32(each.body)) for each in entries]
     connection.executemany(_INSERT_ENTRY, rows)
     connection.executemany(
-        f"UPDATE runs SET entries = ?, updated_at = ?, {_CHANGED} WHERE id = ?",
+        "UPDATE runs SET entries = ?, updated_at = ? WHERE id = ?",
         [(known[run][1], now, run) for run, now in times.items()],
     )
     return refusals
@@ -167,7 +167,7 @@ def change_run(
     ended = asked.status, asked.content, asked.error, asked.code, count + len(asked.entries), now, asked.wakes_at
     connection.execute(
         "UPDATE runs SET status = ?, content = ?, error = ?, code = ?, owner = NULL, entries = ?, updated_at = ?,"
-        f" wakes_at = ?, {_CHANGED} WHERE id = ?",
+        " wakes_at = ? WHERE id = ?",
         (*ended, run),
     )
     return version
@@ -179,7 +179,7 @@ def claim_run(connection: sqlite3.Connection, run: str, owner: str, held_by: str
     check_claim(run, record.status, record.owner, held_by)
     connection.execute(
         "UPDATE runs SET status = 'running', owner = ?, error = NULL, code = NULL, cancel_requested = 0,"
-        f" wakes_at = NULL, updated_at = ?, takeovers = ?, {_CHANGED} WHERE id = ?",
+        " wakes_at = NULL, updated_at = ?, takeovers = ? WHERE id = ?",
         (owner, now, takeovers := count_takeovers(record), run),
     )
     changes: dict[str, Any] = {"error": None, "code": None, "cancel_requested": False, "wakes_at": None}
@@ -212,8 +212,7 @@ def renew_run(connection: sqlite3.Connection, run: str, renewal: Renewal, owner:
     _renumber_signals(connection, run, renewal)
     new = renewed_record(record, renewal, now)
     connection.execute(
-        "UPDATE runs SET entries = 1, takeovers = 0, input = ?, continues = ?, updated_at = ?,"
-        f" {_CHANGED} WHERE id = ?",
+        "UPDATE runs SET entries = 1, takeovers = 0, input = ?, continues = ?, updated_at = ? WHERE id = ?",
         (new.input, new.continues, now, run),
     )
 
@@ -261,25 +260,35 @@ class WantedRuns:
     session: str | None
     user: str | None
     unowned: bool
-    before: float | None
+    before: tuple[float, str] | None
     limit: int
 
 
+_UNDER_WAY, _AT_REST = "status = 'running'", "status <> 'running'"
+"""The conditions of the indexes of runs, word for word: SQLite uses a partial index for no other wording."""
+
+
 def list_runs(connection: sqlite3.Connection, wanted: WantedRuns) -> Listed[RunRecord]:
-    """List the runs changed last."""
+    """List the runs changed last. A page costs the same at any depth: the runs under way, and the page."""
     asked: dict[str, Any] = {"status": wanted.status, "session": wanted.session, "user": wanted.user}
     filters = {name: value for name, value in asked.items() if value is not None}
-    # Nearly all runs are finished: for them the index of changes is faster than that of statuses, which `+` disables.
-    terms = [f"{'+' if wanted.status in OVER and name == 'status' else ''}{name} = ?" for name in filters]
+    terms, values = [f"{name} = ?" for name in filters], list(filters.values())
     if wanted.unowned and wanted.user is None:
         terms.append("user IS NULL")
-    values = list(filters.values())
     if wanted.before is not None:
-        terms.append("updated_at <= ?")
-        values.append(wanted.before)
-    where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    query = f"{_SELECT}{where} ORDER BY changed DESC LIMIT ?"
-    return read_rows(lambda: connection.execute(query, (*values, wanted.limit)), _decode_record, "runs", _TEXTS)
+        terms.append("(updated_at, id) < (?, ?)")
+        values += wanted.before
+    parts = [_UNDER_WAY] if wanted.status == "running" else [_AT_REST] if wanted.status else [_UNDER_WAY, _AT_REST]
+    query = " UNION ALL ".join(f"{_SELECT} WHERE {' AND '.join([part, *terms])}" for part in parts)
+    given = (*values * len(parts), wanted.limit)
+    return read_rows(
+        lambda: connection.execute(f"{query} {_NEWEST_FIRST} LIMIT ?", given), _decode_record, "runs", _TEXTS
+    )
+
+
+def list_of_request(connection: sqlite3.Connection, request: str, limit: int) -> Listed[RunRecord]:
+    """List the runs that began in a request."""
+    return read_records(connection, f"request = ? {_NEWEST_FIRST} LIMIT ?", (request, limit))
 
 
 def list_within(connection: sqlite3.Connection, parents: Sequence[str]) -> Listed[RunRecord]:
@@ -298,7 +307,7 @@ def cancel_run(connection: sqlite3.Connection, run: str, now: float) -> bool:
     if status in OVER:
         return False
     connection.execute(
-        f"UPDATE runs SET status = ?, cancel_requested = 1, updated_at = ?, {_CHANGED} WHERE id = ?",
+        "UPDATE runs SET status = ?, cancel_requested = 1, updated_at = ? WHERE id = ?",
         (status if owner is not None else "cancelled", now, run),
     )
     return True
@@ -356,7 +365,7 @@ def prune_runs(
     connection: sqlite3.Connection, older_than: float | None, keep: int | None, now: float, *, dry_run: bool
 ) -> list[str]:
     """Forget old finished runs, and return their ids."""
-    rows = connection.execute("SELECT id, status, parent, updated_at FROM runs ORDER BY changed DESC")
+    rows = connection.execute(f"SELECT id, status, parent, updated_at FROM runs {_NEWEST_FIRST}")
     known = {run: (status, parent, changed) for run, status, parent, changed in rows}
     found = select_forgotten(known, None if older_than is None else now - older_than, keep)
     if not dry_run:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import attrs
 import pytest
 import trio
 
-from agno_rt.errors import BackendError, NotFound, SessionConflict
+from agno_rt.errors import BackendError, NotFound, SessionConflict, UsageError
 from agno_rt.memory import MemoryBackend
 from agno_rt.messages import Message
 from agno_rt.run_store import (
@@ -56,7 +57,7 @@ class RunContract(ApprovalRules, RunOwnership):
 
     def test_keeps_a_record(self) -> None:
         """A run comes back with all fields, and with the times of its creation and last change."""
-        run = RunRecord("r", "agent", "running", "s", "ann", "p", "o", "in\n👋", owner=ANN)
+        run = RunRecord("r", "agent", "running", "s", "ann", "p", "o", "in\n👋", owner=ANN, request="7c2f-1")
 
         async def check(store: RunStore) -> None:
             await store.create_run(run)
@@ -71,19 +72,79 @@ class RunContract(ApprovalRules, RunOwnership):
 
         self._with_memory(check)
 
-    def test_lists_runs_before_a_time(self) -> None:
-        """Runs last changed at a time or earlier are listed, with the other filters, to the last digit of the time."""
+    def test_lists_runs_after_a_place(self) -> None:
+        """A list goes on after a run, also a deleted one, with the other filters, to the last digit of the time."""
         times = {"a": 1000000001.25, "b": 1000000002.000001, "c": 1000000002.000002, "d": 1000000003.0}
 
         async def check(store: RunStore) -> None:
             for run, at in times.items():
                 user = "ann" if run in "ac" else "bob"
                 await store.create_run(RunRecord(run, "agent", "paused", user=user, created_at=1.0, updated_at=at))
-            found = {run: [each.id for each in await store.runs(before=at)] for run, at in times.items()}
-            assert found == {"a": ["a"], "b": ["b", "a"], "c": ["c", "b", "a"], "d": ["d", "c", "b", "a"]}
-            assert [each.id for each in await store.runs(before=times["d"], limit=2)] == ["d", "c"]
-            assert [each.id for each in await store.runs(before=times["d"], user="ann", status="paused")] == ["c", "a"]
-            assert await store.runs(before=1.0) == []
+            found = {run: [each.id for each in await store.runs(before=(at, run))] for run, at in times.items()}
+            assert found == {"a": [], "b": ["a"], "c": ["b", "a"], "d": ["c", "b", "a"]}
+            last = times["d"], "d"
+            assert [each.id for each in await store.runs(before=last, limit=2)] == ["c", "b"]
+            assert [each.id for each in await store.runs(before=last, user="ann", status="paused")] == ["c", "a"]
+            assert [each.id for each in await store.runs(before=(times["d"], "e"))] == ["d", "c", "b", "a"]
+            assert await store.runs(before=(1.0, "z")) == []
+            await store.delete_run("c")
+            assert [each.id for each in await store.runs(before=(times["c"], "c"))] == ["b", "a"]
+
+        self._with_memory(check)
+
+    def test_pages_show_each_run_once(self) -> None:
+        """Pages have each run once, in the order of time and then of the id, with any filters.
+
+        Some runs are under way, some were stored late with an early time, and many have the same time.
+        """
+        statuses: tuple[RunStatus, ...] = ("running", "paused", *OVER)
+        ids = [*(f"r{number:02}" for number in range(40)), "é", "z~1", "z", "Z"]
+
+        async def check(store: RunStore) -> None:
+            for number, run in enumerate(ids):
+                at = 1000000000.0 + number * 7 % 5
+                user, session = (None, "ann", "bob")[number % 3], ("s", "t", None)[number % 3]
+                made = RunRecord(run, "agent", statuses[number % 6], session, user, created_at=1.0, updated_at=at)
+                await store.create_run(made)
+            every = await store.runs()
+            assert [(each.updated_at, each.id) for each in every] == sorted(
+                ((each.updated_at, each.id) for each in every), reverse=True
+            )
+            assert {each.id for each in every} == set(ids)
+            filters: list[dict[str, Any]] = [{}, {"user": "ann"}, {"unowned": True}, {"session": "s"}]
+            filters += [more | {"status": status} for more in filters for status in statuses]
+            for wanted in filters:
+                seen: list[RunRecord] = []
+                while page := await store.runs(**wanted, before=_place_of(seen), limit=3):
+                    assert len(page) <= 3
+                    seen += page
+                assert seen == await store.runs(**wanted)
+            with_filters = await store.runs(user="ann", status="running")
+            assert with_filters == [each for each in every if (each.user, each.status) == ("ann", "running")]
+
+        self._with_memory(check)
+
+    def test_lists_the_runs_of_a_request(self) -> None:
+        """The runs that began in a request are found by its id, the last changed first, until they are deleted."""
+
+        async def check(store: RunStore) -> None:
+            for number, (run, request) in enumerate(
+                [("a", "1-1"), ("b", "1-2"), ("c", "1-1"), ("d", None), ("e", "1-1")]
+            ):
+                await store.create_run(
+                    RunRecord(run, "agent", request=request, owner=ANN, created_at=1.0, updated_at=2.0 + number)
+                )
+            assert [each.id for each in await store.runs_of_request("1-1")] == ["e", "c", "a"]
+            assert [each.id for each in await store.runs_of_request("1-1", limit=2)] == ["e", "c"]
+            assert await store.runs_of_request("1-2") == [(await store.load_run("b"))[0]]
+            assert await store.runs_of_request("1") == []
+            await store.change_run("b", RunChange("failed"), owner=ANN)
+            assert [(each.id, each.request) for each in await store.runs_of_request("1-2")] == [("b", "1-2")]
+            assert (await store.claim_run("b", BOB, held_by=None)).request == "1-2"
+            await store.delete_run("c")
+            assert [each.id for each in await store.runs_of_request("1-1")] == ["e", "a"]
+            with pytest.raises(UsageError, match="request"):
+                await store.create_run(RunRecord("f", "agent", request="a\nb"))
 
         self._with_memory(check)
 
@@ -424,3 +485,7 @@ class RunContract(ApprovalRules, RunOwnership):
             assert (await store.decide("a", APPROVE)).status == "approved"
 
         self._with_memory_again(check, then)
+
+
+def _place_of(seen: Sequence[RunRecord]) -> tuple[float, str] | None:
+    return (seen[-1].updated_at, seen[-1].id) if seen else None

@@ -128,6 +128,7 @@ class CopyContract(StoreContract):
         """A run is stored with owner, times, journal, approvals, signals and events, and goes on like any other."""
         record = RunRecord("r", "agent", "paused", "s", "ann", "p", "o", "in", "so far", owner=None, entries=2)
         record = attrs.evolve(record, created_at=5.25, updated_at=6.5, wakes_at=9.75, continues="before", takeovers=2)
+        record = attrs.evolve(record, request="7c2f-1")
         approval = attrs.evolve(make_approval("a", "r"), user="ann", created_at=6.0)
         signals = [Signal("r", 1, "mail", b"1", 6.25), Signal("r", 2, "mail", b"\xff", 6.375)]
         copy = RunCopy(record, make_entries(0, 2), [approval], signals, [b"1", b"\xff"])
@@ -136,7 +137,7 @@ class CopyContract(StoreContract):
             assert await store.import_run(copy)
             assert not await store.import_run(copy)
             assert await store.load_run("r") == (record, make_entries(0, 2))
-            assert await store.runs(user="ann", status="paused") == [record]
+            assert await store.runs(user="ann", status="paused") == await store.runs_of_request("7c2f-1") == [record]
             assert await store.approvals(run="r") == [approval]
             assert await store.signals("r") == signals
             assert await store.load_events("r") == [(1, b"1"), (2, b"\xff")]

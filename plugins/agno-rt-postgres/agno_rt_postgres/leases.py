@@ -31,7 +31,7 @@ _LOST = (
     f" AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.owner = runs.owner AND expires_at > {_NOW})"
     " AND NOT EXISTS (SELECT 1 FROM runs AS around WHERE around.id = runs.parent"
     " AND around.status IN ('running', 'paused'))"
-    " ORDER BY changed LIMIT $2"
+    ' ORDER BY updated_at, id COLLATE "C" LIMIT $2'
 )
 
 

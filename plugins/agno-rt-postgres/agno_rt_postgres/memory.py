@@ -209,12 +209,16 @@ class PostgresMemory(PostgresUpkeep):
         session: str | None = None,
         user: str | None = None,
         unowned: bool = False,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
         wanted = WantedRuns(status, session, user, unowned, before, limit)
         return await self._list(lambda: _runs.list_runs(wanted))
+
+    async def runs_of_request(self, request: str, *, limit: int = 100) -> list[RunRecord]:
+        """See `RunStore.runs_of_request`."""
+        return await self._list(lambda: _runs.list_of_request(request, limit))
 
     async def runs_within(self, parents: Sequence[str]) -> list[RunRecord]:
         """See `RunStore.runs_within`."""

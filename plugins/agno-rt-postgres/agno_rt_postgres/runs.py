@@ -55,10 +55,12 @@ __all__ = [
     "find_due",
     "insert_run",
     "insert_signal",
+    "list_of_request",
     "list_runs",
     "list_signals",
     "load_run",
     "lock_run",
+    "make_run_list",
     "prune_runs",
     "read_records",
     "renew_run",
@@ -77,17 +79,16 @@ _INSERT = f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join(f'${at + 1}' for at
 _LOCK = "SELECT owner, entries, status FROM runs WHERE id = $1 FOR UPDATE"
 _SIGNALS = "SELECT coalesce(max(seq), 0) FROM signals WHERE run = $1"
 """The number of a run's signals: they are numbered without gaps, and deleted only with their run."""
-_CHANGED = "changed = nextval('changes')"
-"""Makes the run the most recently changed."""
+_NEWEST_FIRST = 'ORDER BY updated_at DESC, id COLLATE "C" DESC'
 
 _ADD = (
     "INSERT INTO entries SELECT $1, $2::bigint + at - 1, kind, body"
     " FROM unnest($3::text[], $4::bytea[]) WITH ORDINALITY AS new (kind, body, at)"
 )
 _ADD_ONE = "INSERT INTO entries VALUES ($1, $2, $3, $4)"
-_WRITE = f"""
+_WRITE = """
 WITH changed AS (
-    UPDATE runs SET entries = entries + cardinality($3::text[]), updated_at = $5, {_CHANGED}
+    UPDATE runs SET entries = entries + cardinality($3::text[]), updated_at = $5
     WHERE id = $1 AND entries = $2::bigint AND owner = $6 RETURNING id
 ), added AS (
     INSERT INTO entries SELECT id, $2::bigint + at - 1, kind, body
@@ -95,14 +96,14 @@ WITH changed AS (
 ) SELECT count(*) FROM changed
 """
 """Adds entries in one step to a run in the expected state, the usual case; otherwise does nothing."""
-_COUNT = f"UPDATE runs SET entries = $2, updated_at = $3, {_CHANGED} WHERE id = $1"
+_COUNT = "UPDATE runs SET entries = $2, updated_at = $3 WHERE id = $1"
 _END = (
     "UPDATE runs SET status = $2, content = $3, error = $4, code = $5, owner = NULL, entries = $6, updated_at = $7,"
-    f" wakes_at = $8, {_CHANGED} WHERE id = $1"
+    " wakes_at = $8 WHERE id = $1"
 )
 _CLAIM = (
     "UPDATE runs SET status = 'running', owner = $2, error = NULL, code = NULL, cancel_requested = false,"
-    f" wakes_at = NULL, updated_at = $3, takeovers = $4, {_CHANGED} WHERE id = $1"
+    " wakes_at = NULL, updated_at = $3, takeovers = $4 WHERE id = $1"
 )
 _DELETE_TREE = """
 WITH RECURSIVE tree (id) AS (
@@ -228,8 +229,7 @@ def renew_run(run: str, renewal: Renewal, owner: str, now: float) -> Operation[N
         *hand_over(approvals, to, now),
         *_renumber_signals(run, renewal, [seq for (seq,) in signals]),
         Statement(
-            "UPDATE runs SET entries = 1, takeovers = 0, input = $2, continues = $3, updated_at = $4,"
-            f" {_CHANGED} WHERE id = $1",
+            "UPDATE runs SET entries = 1, takeovers = 0, input = $2, continues = $3, updated_at = $4 WHERE id = $1",
             (run, new.input.encode(), new.continues, now),
             writes=True,
         ),
@@ -287,25 +287,42 @@ class WantedRuns:
     session: str | None
     user: str | None
     unowned: bool
-    before: float | None
+    before: tuple[float, str] | None
     limit: int
 
 
+_UNDER_WAY, _AT_REST = "status = 'running'", "status <> 'running'"
+"""The conditions of the indexes of runs."""
+
+
 def list_runs(wanted: WantedRuns) -> Operation[Listed[RunRecord]]:
-    """List the runs changed last."""
+    """List the runs changed last. A page costs the same at any depth: the runs under way, and the page."""
+    (rows,) = yield [make_run_list(wanted)]
+    return Done(read_rows(rows, _decode_record))
+
+
+def make_run_list(wanted: WantedRuns) -> Statement:
+    """Return the statement that lists runs."""
     asked: dict[str, Any] = {"status": wanted.status, "session": wanted.session, '"user"': wanted.user}
     filters = {name: value for name, value in asked.items() if value is not None}
-    terms = [f"{name} = ${at}" for at, name in enumerate(filters, 1)]
+    terms, values = [f"{name} = ${at}" for at, name in enumerate(filters, 1)], list(filters.values())
     if wanted.unowned and wanted.user is None:
         terms.append('"user" IS NULL')
-    values = list(filters.values())
     if wanted.before is not None:
-        values.append(wanted.before)
-        terms.append(f"updated_at <= ${len(values)}")
-    where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    query = f"{_SELECT}{where} ORDER BY changed DESC LIMIT ${len(values) + 1}"
-    (rows,) = yield [Statement(query, (*values, wanted.limit))]
-    return Done(read_rows(rows, _decode_record))
+        at, run = wanted.before
+        terms.append(f'(updated_at, id COLLATE "C") < (${len(values) + 1}, ${len(values) + 2})')
+        values += [float(at), run]
+    page = f"{_NEWEST_FIRST} LIMIT ${len(values) + 1}"
+    parts = [_UNDER_WAY] if wanted.status == "running" else [_AT_REST] if wanted.status else [_UNDER_WAY, _AT_REST]
+    # Each part with its own limit, for the planner to read its index in order and to stop.
+    lists = " UNION ALL ".join(f"({_SELECT} WHERE {' AND '.join([part, *terms])} {page})" for part in parts)
+    return Statement(f"SELECT * FROM ({lists}) AS listed {page}", (*values, wanted.limit))
+
+
+def list_of_request(request: str, limit: int) -> Operation[Listed[RunRecord]]:
+    """List the runs that began in a request."""
+    (rows,) = yield [select_records(f"request = $1 {_NEWEST_FIRST} LIMIT $2", (request, limit))]
+    return Done(read_records(rows))
 
 
 def list_within(parents: Sequence[str]) -> Operation[Listed[RunRecord]]:
@@ -323,7 +340,7 @@ def cancel_run(run: str, now: float) -> Operation[bool]:
     owner, _, status = rows[0]
     if status in OVER:
         return Done(False)
-    update = f"UPDATE runs SET status = $2, cancel_requested = true, updated_at = $3, {_CHANGED} WHERE id = $1"
+    update = "UPDATE runs SET status = $2, cancel_requested = true, updated_at = $3 WHERE id = $1"
     values = run, status if owner is not None else "cancelled", now
     return Done(True, [Statement(update, values, writes=True), notify(CALLS, run)])
 
@@ -383,7 +400,7 @@ def _delete_parts(gone: Rows) -> list[Statement]:
     return [Statement(f"DELETE FROM {table} WHERE run = ANY($1)", (ids,), writes=True) for table in tables]
 
 
-_EVERY_RUN = Statement("SELECT id, status, parent, updated_at FROM runs ORDER BY changed DESC")
+_EVERY_RUN = Statement(f"SELECT id, status, parent, updated_at FROM runs {_NEWEST_FIRST}")
 _NO_OTHERS = Statement("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE")
 
 

@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from agno_rt_postgres.memory import PostgresMemory
+from agno_rt_postgres.runs import WantedRuns, make_run_list
 from agno_rt_postgres.session_words import has_new_messages, make_search
 from agno_rt_postgres.sessions import NewMessages, WantedSessions, append_messages, make_list
 from agno_rt_postgres.statements import Statement
@@ -98,7 +100,9 @@ async def test_what_the_url_keeps(make_memory: Make) -> None:
     for run in ("a", "b"):
         await memory.change_run(run, RunChange("paused"), owner="me")
         await memory.cancel_run(run)
+        now[0] += 1.0
     await memory.change_run("waits", RunChange("paused"), owner="me")
+    now[0] += 1.0
     await memory.change_run("c", RunChange("completed"), owner="me")
     runs, sessions = [run.id for run in await memory.runs()], [info.id for info in await memory.sessions()]
     await memory.aclose()
@@ -211,6 +215,74 @@ async def test_sessions_are_listed_by_an_index(
     assert "sessions_by_" in plan
     assert "Seq Scan" not in plan
     assert len(listed) == 20
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"status": "completed"}, {"status": "failed"}, {"user": "u1"}, {"unowned": True}, {"session": "s1"}],
+    ids=str,
+)
+@pytest.mark.parametrize("plan", ["force_custom_plan", "force_generic_plan"])
+async def test_a_page_of_runs_reads_as_much_at_any_depth(
+    make_memory: Make, sql: SQL, schema: str, asked: dict[str, Any], plan: str
+) -> None:
+    """PostgreSQL reads the runs of a page and the runs under way: no runs before, and none of other filters."""
+    memory, count, limit = make_memory(), 20_000, 50
+    await memory.check_ready()
+    sql(
+        f'SET search_path = {schema}; INSERT INTO runs (id, agent, status, session, "user", input, content,'
+        " cancel_requested, entries, created_at, updated_at) SELECT 'r' || lpad(n::text, 5, '0'), 'agent', CASE WHEN"
+        " n % 1000 = 1 THEN 'running' WHEN n % 50 = 0 THEN 'failed' ELSE 'completed' END, 's' || n % 40,"
+        f" NULLIF('u' || n % 40, 'u0'), 'in', 'out', false, 0, n, n FROM generate_series(0, {count - 1}) AS n;"
+        " ANALYZE runs"
+    )
+    every: dict[str, Any] = {"status": None, "session": None, "user": None, "unowned": False, "limit": limit}
+    read: list[int] = []
+    for at in (count - 1, count // 4):
+        statement = make_run_list(WantedRuns(**every | asked, before=(float(at), "r")))
+        values = fill_in(Statement(", ".join(f"${n}" for n in range(1, len(statement.params) + 1)), statement.params))
+        (answer,) = sql(
+            f"SET search_path = {schema}; SET plan_cache_mode = {plan}; PREPARE page AS {statement.sql};"
+            f" EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE page({values})"
+        )
+        (explained,) = msgspec.json.decode(answer[0] or "")
+        assert explained["Plan"]["Actual Rows"] == limit
+        read.append(count_read(explained["Plan"]))
+    await memory.aclose()
+
+    near, far = read
+    assert far <= near
+    assert near <= limit + 20 + 2  # 20 are under way; the merge of both lists reads one ahead
+
+
+def count_read(node: dict[str, Any]) -> int:
+    """Return the number of rows that the scans of a plan have read."""
+    scanned = "Relation Name" in node
+    own = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] if scanned else 0
+    return int(own) + sum(count_read(each) for each in node.get("Plans", ()))
+
+
+async def test_tables_of_version_5(make_memory: Make, server: str, new_schema: str, sql: SQL) -> None:
+    """Runs that were stored before requests were are listed by their times, have no request, and go on."""
+    memory = make_memory(url=f"{server}?schema={new_schema}")
+    older = [each for each in await memory.migrations() if each.number <= 5]
+    sql(
+        f"CREATE SCHEMA {new_schema}; SET search_path = {new_schema};"
+        " CREATE TABLE migrations (number bigint PRIMARY KEY, name text NOT NULL, applied_at timestamptz);"
+        + ";".join(f"{each.sql}; INSERT INTO migrations VALUES ({each.number}, '{each.name}')" for each in older)
+        + "; INSERT INTO runs (id, agent, status, input, content, cancel_requested, entries, created_at, updated_at)"
+        " VALUES ('b', 'agent', 'completed', 'in', 'out', false, 0, 1, 3),"
+        " ('a', 'agent', 'running', 'in', '', false, 0, 1, 2), ('c', 'agent', 'failed', 'in', '', false, 0, 1, 1)"
+    )
+    before = await memory.runs()
+    await memory.create_run(RunRecord("new", "agent", owner="me", request="7c2f-1"))
+    await memory.claim_run("c", "me", held_by=None)
+    after, of_request = await memory.runs(), await memory.runs_of_request("7c2f-1")
+    await memory.aclose()
+
+    assert [(each.id, each.request) for each in before] == [("b", None), ("a", None), ("c", None)]
+    assert [each.id for each in after] == ["c", "new", "b", "a"]
+    assert [each.id for each in of_request] == ["new"]
 
 
 def fill_in(statement: Statement) -> str:

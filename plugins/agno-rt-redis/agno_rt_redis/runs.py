@@ -19,6 +19,7 @@ from agno_rt.defaults.rules import (
     check_signalled,
     check_signals,
     new_record,
+    place_of,
     run_taken,
     select_forgotten,
 )
@@ -220,26 +221,26 @@ class RedisRuns(RedisApprovals):
         session: str | None = None,
         user: str | None = None,
         unowned: bool = False,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
         limit: int = 100,
     ) -> list[RunRecord]:
         """See `RunStore.runs`."""
-        # As text, since a number of the script may lose digits on the way.
-        until = None if before is None else repr(before)
-        asked = {
-            "status": status,
-            "session": session,
-            "user": user,
-            "unowned": unowned and user is None,
-            "before": until,
-        }
+        asked = {"status": status, "session": session, "user": user, "unowned": unowned and user is None}
+        # The time as text, since a number of the script may lose digits on the way.
+        place: list[Any] | None = None if before is None else [repr(float(before[0])), before[1]]
         found: list[RunRecord] = []
-        start: bytes | None = b"+inf"
-        while start is not None and len(found) < limit:
-            answer = await self._read(RUNS, "list", **asked, limit=limit - len(found), **{"from": start})
-            start = answer[1]
+        is_over = False
+        while not is_over and len(found) < limit:
+            answer = await self._read(RUNS, "list", **asked, limit=limit - len(found), before=place)
+            place, is_over = answer[1], answer[1] is None
             found += self._read_all(answer[2], lambda row: read_record(*row))
         return found
+
+    async def runs_of_request(self, request: str, *, limit: int = 100) -> list[RunRecord]:
+        """See `RunStore.runs_of_request`."""
+        answer = await self._read(RUNS, "of_request", request=request)
+        found = self._read_all(answer[1], lambda row: read_record(*row))
+        return sorted(found, key=place_of, reverse=True)[:limit]
 
     async def runs_within(self, parents: Sequence[str]) -> list[RunRecord]:
         """See `RunStore.runs_within`."""
@@ -344,11 +345,11 @@ class RedisRuns(RedisApprovals):
     ) -> list[str]:
         """See `FlowStore.prune_runs`."""
         known: dict[str, tuple[RunStatus, str | None, float]] = {}
-        start: bytes | None = b"+inf"
-        now = 0.0
-        while start is not None:
-            answer = await self._read(RUNS, "outline", **{"from": start})
-            now, start = float(answer[1]), answer[2]
+        place: list[bytes] | None = None
+        is_over, now = False, 0.0
+        while not is_over:
+            answer = await self._read(RUNS, "outline", after=place)
+            now, place, is_over = float(answer[1]), answer[2], answer[2] is None
             for run, (status, parent, updated) in answer[3]:
                 if status is not None:
                     around = None if parent is None else parent.decode(errors="replace")

@@ -45,7 +45,8 @@ class RedisSharing(Store):
     async def find_lost(self, agents: Sequence[str], *, limit: int = 100) -> list[RunRecord]:
         """See `LeaseStore.find_lost`."""
         found: list[RunRecord] = []
-        start: bytes | None = b"-inf" if agents else None
+        # By rank: a run that another one pushes to a rank read already is found by the next look.
+        start: int | None = 0 if agents else None
         while start is not None and len(found) < limit:
             wanted = {"agents": list(agents), "limit": limit - len(found), "from": start}
             _, start, rows = await self._read(RUNS, "lost", **wanted)

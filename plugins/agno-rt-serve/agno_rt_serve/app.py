@@ -22,7 +22,7 @@ from agno_rt import AgnoError, RunResult, Runtime
 from agno_rt.errors import PluginError
 from agno_rt.failures import must_pass, named
 from agno_rt.project import Project
-from agno_rt.run_store import EventLog, RunRecord
+from agno_rt.run_store import REQUEST, EventLog, RunRecord
 from agno_rt_serve import log
 from agno_rt_serve.api.a2a.routes import A2A
 from agno_rt_serve.api.ag_ui.routes import AgUi
@@ -94,6 +94,8 @@ MOST_DRAIN = 8.0
 
 _OPEN = frozenset({*HEALTH_PATHS, REFERENCE, SIGN_IN})
 """Paths open without a key, beside the page's files. The page's own requests for data need the key."""
+
+_NO_STATE: Mapping[str, str] = {}
 
 
 class Endpoint:
@@ -172,7 +174,13 @@ class App:
             set_caller(scope, self._doors.nobody)
             await _send_error(error, scope, send)
             return
-        await self._app(scope, receive, send)
+        # Stored runs keep the id, whatever route, tool or plugin begins them. Without a call of `request_id`, for which
+        # each request would pay (`python -m benchmarks.gate`).
+        token = REQUEST.set(scope.get("state", _NO_STATE).get("request_id"))
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            REQUEST.reset(token)
 
     @property
     def routes(self) -> Sequence[Route]:

@@ -15,10 +15,13 @@ import pytest
 import trio
 from agno_rt_mcp.server.offers import Offers
 from agno_rt_mcp.server.settings import read_serve_settings
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from agno_rt import Agent, AgnoError, Runtime, tool
 from agno_rt.access import Access
+from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.testing import ScriptedModel
 
 from .projects import PATIENCE, Agents, answer_with, connect, read_text
@@ -342,6 +345,30 @@ async def test_a_session_that_ends_under_a_message(web: Any) -> None:
             for _ in range(20):
                 nursery.start_soon(race)
         assert (await http.post(web[0], json=INITIALIZE)).status_code == 200
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_run_has_the_id_of_its_request(mode: str, web: tuple[str, Agents]) -> None:
+    """A stored run has the id of the HTTP request with the call, also in a session that an earlier request opened."""
+    url, project = web
+    calls: list[str] = []
+
+    async def note(response: httpx2.Response) -> None:
+        if b'"tools/call"' in response.request.content:
+            calls.append(response.headers["x-request-id"])
+
+    async with (
+        httpx2.AsyncClient(timeout=PATIENCE, event_hooks={"response": [note]}) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,
+    ):
+        for _ in range(2):
+            await client.call_tool("cleaner", {"input": "a"})
+    memory = SQLiteMemory(project.folder / "agents.db")
+    found = [await memory.runs_of_request(each) for each in calls]
+    await memory.aclose()
+
+    assert len(set(calls)) == len(calls) == 2
+    assert [[each.agent for each in runs] for runs in found] == [["cleaner"], ["cleaner"]]
 
 
 async def test_the_earlier_protocol_without_sessions(agents: Agents) -> None:

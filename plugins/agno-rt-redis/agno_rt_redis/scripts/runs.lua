@@ -1,24 +1,51 @@
 -- r:ID a run's fields; j:ID its journal; g:ID its signals; rc:ID the runs to delete with it; R, Ru:USER, Rn, Rs:SESSION,
--- Rt:STATUS runs by a number that counts changes; W:AGENT paused runs by the time at which they go on by themselves;
--- X runs whose cancellation is requested. n counts.
+-- Rt:STATUS runs by the time of their last change; Rq:REQUEST the runs that began in a request; W:AGENT paused runs by
+-- the time at which they go on by themselves; X runs whose cancellation is requested.
 local OVER = {completed = true, failed = true, cancelled = true, limited = true}
 
--- Makes the run the last changed one. `known` is its status, session and user.
-local function touch(run, known, status)
-  local n = call('HINCRBY', key('n'), 'changed', 1)
-  call('HSET', key('r', run), 'updated', NOW)
-  call('ZADD', key('R'), n, run)
-  call('ZADD', index_of_user('R', known[3]), n, run)
-  if known[2] then call('ZADD', key('Rs', known[2]), n, run) end
+-- Puts the run in its place by the time of its change. `known` is its status, session and user.
+local function touch(run, known, status, at)
+  at = at or NOW
+  call('HSET', key('r', run), 'updated', at)
+  call('ZADD', key('R'), at, run)
+  call('ZADD', index_of_user('R', known[3]), at, run)
+  if known[2] then call('ZADD', key('Rs', known[2]), at, run) end
   if status and status ~= known[1] then
     call('ZREM', key('Rt', known[1]), run)
     call('HSET', key('r', run), 'status', status)
   end
-  call('ZADD', key('Rt', status or known[1]), n, run)
+  call('ZADD', key('Rt', status or known[1]), at, run)
+end
+
+-- Compares as Redis orders members of one score: by bytes. Lua's `<` would go by the language of the machine.
+local function precedes(one, other)
+  for at = 1, math.min(#one, #other) do
+    local left, right = string.byte(one, at), string.byte(other, at)
+    if left ~= right then return left < right end
+  end
+  return #one < #other
+end
+
+local function is_after(one, other)
+  local left, right = tonumber(one[1]), tonumber(other[1])
+  return left < right or (left == right and precedes(one[2], other[2]))
+end
+
+local function place_of(run, updated)
+  -- A damaged time must not hide the other runs.
+  return {tonumber(updated) and updated or '0', run}
+end
+
+-- Returns up to `count` runs of an index from rank `rank` on, the last changed first, and the next rank. Without a rank,
+-- the first is at the place, a time and an id, or has the same time. Runs that were last changed when the index was one
+-- of counts come at the end, in their order.
+local function read_index(index, place, rank, count)
+  rank = rank or (place and call('ZCOUNT', index, '(' .. place[1], '+inf')) or 0
+  return call('ZREVRANGE', index, rank, rank + count - 1), rank + count
 end
 
 local function read_places(run)
-  return call('HMGET', key('r', run), 'status', 'session', 'user', 'owner', 'entries', 'agent')
+  return call('HMGET', key('r', run), 'status', 'session', 'user', 'owner', 'entries', 'agent', 'updated')
 end
 
 local function read_owned(run, owner)
@@ -47,9 +74,9 @@ local function add_run(run, fields)
   if around[2] then call('SADD', key('rc', around[2]), run) end
   if around[3] and around[5] == 'paused' then call('ZADD', key('W', around[6]), around[3], run) end
   if around[4] then call('SADD', key('X'), run) end
-  local updated = call('HGET', r, 'updated')
-  touch(run, read_places(run))
-  if updated then call('HSET', r, 'updated', updated) end
+  local named = call('HMGET', r, 'updated', 'request')
+  touch(run, read_places(run), nil, named[1])
+  if named[2] then call('SADD', key('Rq', named[2]), run) end
 end
 
 local function list_tree(run)
@@ -68,10 +95,11 @@ end
 
 local function forget_run(run)
   local known = read_places(run)
-  local around = call('HMGET', key('r', run), 'parent', 'continued_by')
-  for _, id in ipairs(around) do
-    if id then call('SREM', key('rc', id), run) end
+  local around = call('HMGET', key('r', run), 'parent', 'continued_by', 'request')
+  for at = 1, 2 do
+    if around[at] then call('SREM', key('rc', around[at]), run) end
   end
+  if around[3] then call('SREM', key('Rq', around[3]), run) end
   forget_approvals(run, known[3])
   call('ZREM', key('R'), run)
   call('ZREM', index_of_user('R', known[3]), run)
@@ -159,22 +187,32 @@ ops.list = function()
     local count = call('ZCARD', each)
     if not least or count < least then index, least = each, count end
   end
-  local rows, from, read = {}, a.from or '+inf', 0
-  while #rows < a.limit and read < 10000 do
-    local some = call('ZREVRANGEBYSCORE', index, from, '-inf', 'WITHSCORES', 'LIMIT', 0, 200)
+  local rows, place, rank, read, some = {}, a.before, nil, 0, nil
+  -- At least one run further at each call, however many have one time.
+  while #rows < a.limit and (read < 10000 or place == a.before) do
+    some, rank = read_index(index, a.before, rank, 200)
     if #some == 0 then return {'ok', false, rows} end
-    for at = 1, #some, 2 do
-      from, read = '(' .. some[at + 1], read + 1
-      local known = read_places(some[at])
-      if known[1] and (not a.status or known[1] == a.status) and (not a.session or known[2] == a.session)
-          and (not (a.user or a.unowned) or (known[3] or nil) == a.user)
-          and (not a.before or tonumber(call('HGET', key('r', some[at]), 'updated')) <= tonumber(a.before)) then
-        rows[#rows + 1] = {some[at], call('HGETALL', key('r', some[at]))}
+    for _, run in ipairs(some) do
+      local known = read_places(run)
+      read = read + 1
+      local here = place_of(run, known[7])
+      if known[1] and (not a.before or is_after(here, a.before)) then
+        place = here
+        if (not a.status or known[1] == a.status) and (not a.session or known[2] == a.session)
+            and (not (a.user or a.unowned) or (known[3] or nil) == a.user) then
+          rows[#rows + 1] = {run, call('HGETALL', key('r', run))}
+        end
       end
       if #rows == a.limit then break end
     end
   end
-  return {'ok', from, rows}
+  return {'ok', place, rows}
+end
+
+ops.of_request = function()
+  local rows = {}
+  for _, run in ipairs(call('SMEMBERS', key('Rq', a.request))) do rows[#rows + 1] = {run, call('HGETALL', key('r', run))} end
+  return {'ok', rows}
 end
 
 -- rc:ID also has the runs with the earlier journals of a run, which are not within it.
@@ -191,13 +229,19 @@ ops.within = function()
 end
 
 ops.outline = function()
-  local rows, from = {}, a.from or '+inf'
-  local some = call('ZREVRANGEBYSCORE', key('R'), from, '-inf', 'WITHSCORES', 'LIMIT', 0, 1000)
-  for at = 1, #some, 2 do
-    from = '(' .. some[at + 1]
-    rows[#rows + 1] = {some[at], call('HMGET', key('r', some[at]), 'status', 'parent', 'updated')}
-  end
-  return {'ok', NOW, #some > 0 and from or false, rows}
+  local rows, place, rank, some = {}, nil, nil, nil
+  repeat
+    some, rank = read_index(key('R'), a.after, rank, 1000)
+    for _, run in ipairs(some) do
+      local known = call('HMGET', key('r', run), 'status', 'parent', 'updated')
+      local here = place_of(run, known[3])
+      if known[1] and (not a.after or is_after(here, a.after)) then
+        place = here
+        rows[#rows + 1] = {run, known}
+      end
+    end
+  until place or #some == 0
+  return {'ok', NOW, place or false, rows}
 end
 
 ops.cancel = function()

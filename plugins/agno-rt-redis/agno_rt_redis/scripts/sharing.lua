@@ -25,13 +25,13 @@ ops.leased = function()
 end
 
 ops.lost = function()
-  local agents, leased, rows, from, read = {}, {}, {}, a.from or '-inf', 0
+  local agents, leased, rows, from, read = {}, {}, {}, a.from, 0
   for _, agent in ipairs(a.agents) do agents[agent] = true end
   while #rows < a.limit and read < 10000 do
-    local some = call('ZRANGEBYSCORE', key('Rt', 'running'), from, '+inf', 'WITHSCORES', 'LIMIT', 0, 200)
+    local some = call('ZRANGE', key('Rt', 'running'), from, from + 199)
     if #some == 0 then return {'ok', false, rows} end
-    for at = 1, #some, 2 do
-      from, read = '(' .. some[at + 1], read + 1
+    for at = 1, #some do
+      from, read = from + 1, read + 1
       local known = call('HMGET', key('r', some[at]), 'owner', 'agent', 'parent')
       local owner, parent = known[1], known[3]
       if owner and agents[known[2]] then

@@ -29,12 +29,13 @@ MOST_AT_ONCE = 500
 
 
 class RunQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """The runs to list; `before` is the `next` of the page before."""
+    """The runs to list; `before` is the `next` of the page before, `request` the id of the request that began them."""
 
     status: RunStatus | None = None
     session: str | None = None
     agent: str | None = None
     user: str | None = None
+    request: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
     before: str | None = None
 
@@ -78,31 +79,40 @@ class StoredRuns:
     async def _find_page(self, scope: Scope, asked: RunQuery, place: Place | None) -> list[RunRecord]:
         """Return the runs after the place, one more than a page has if there is a next page."""
         store, reach = self._site.run_store(), reach_of(scope, asked.user)
-        before, count = None if place is None else place[0], asked.limit + 1
-        found: dict[str, RunRecord] = {}
-        read = 0
+        if asked.request is not None:
+            return await self._find_of_request(scope, asked, place)
+        count, read = asked.limit + 1, 0
+        found: list[RunRecord] = []
         while True:
             records = await store.runs(
                 status=asked.status,
                 session=asked.session,
                 user=reach.user,
                 unowned=reach.unowned,
-                before=before,
+                before=place,
                 limit=count,
             )
-            found |= {each.id: each for each in records if self._is_wanted(scope, asked, place, each)}
+            found += [each for each in records if self._is_wanted(scope, asked, each)]
             read += len(records)
             if len(found) > asked.limit or len(records) < count or read >= FARTHEST:
-                return list(found.values())
-            # The next look begins where this one ended. If all of it changed at one time, it reaches further.
-            last = min(each.updated_at for each in records)
-            before, count = last, 4 * count if last == before else count
-            count = min(max(count, MOST_AT_ONCE), FARTHEST)
+                return found
+            place, count = (records[-1].updated_at, records[-1].id), max(count, MOST_AT_ONCE)
 
-    def _is_wanted(self, scope: Scope, asked: RunQuery, place: Place | None, record: RunRecord) -> bool:
-        if asked.agent is not None and record.agent != asked.agent:
-            return False
-        return (place is None or (record.updated_at, record.id) < place) and self._site.may(scope, "read", record.agent)
+    async def _find_of_request(self, scope: Scope, asked: RunQuery, place: Place | None) -> list[RunRecord]:
+        """Return the runs of a request after the place: most requests begin one run, or none."""
+        reach = reach_of(scope, asked.user)
+        return [
+            each
+            for each in await self._site.run_store().runs_of_request(asked.request or "", limit=FARTHEST)
+            if (place is None or (each.updated_at, each.id) < place)
+            and asked.status in (None, each.status)
+            and asked.session in (None, each.session)
+            and reach.has(each.user)
+            and self._is_wanted(scope, asked, each)
+        ]
+
+    def _is_wanted(self, scope: Scope, asked: RunQuery, record: RunRecord) -> bool:
+        return asked.agent in (None, record.agent) and self._site.may(scope, "read", record.agent)
 
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
         record, entries = await self._site.load_run(scope, path_value(scope, "id"), read_query(scope, UserQuery).user)
