@@ -10,6 +10,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer
 SERVERS := chromadb
 SOURCES := agno_rt plugins tests benchmarks examples $(wildcard docs/*.py) release.py
 PORT ?= 7777
+# What builds an image, its name, and the plugins in it, which examples/deploy/requirements.txt names.
+BUILDER ?= docker build
+TAG ?= agents
+SERVED := agno-rt-serve agno-rt-postgres
 # Many tests wait for other processes, so that one more than there are cores keeps the cores busy.
 JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 # The files with few tests have the slow ones: they begin in the order of the folders, and so not last.
@@ -34,7 +38,7 @@ SCRIPTED := plugins/agno-rt-serve/tests/standards/clients/package.json
 PEERS := $(patsubst benchmarks/peers/requirements-%.txt,.asv/peers/%/.installed,$(wildcard benchmarks/peers/requirements-*.txt))
 
 .PHONY: help install dev environments serve test test-other test-here test-between check lint format types bench bench-quick bench-history bench-keep dashboard draw docs clean
-.PHONY: performance gate bench-compare peers compare clients release
+.PHONY: performance gate bench-compare peers compare clients release image
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -156,6 +160,14 @@ docs: draw  ## build the documentation into docs/_build
 release: dev  ## build every wheel and sdist for an index into dist/: URL=https://HOST/OWNER/NAME ARGS="--docs https://..."
 	@test -n '$(URL)' || { echo "say where the repository lies: make release URL=https://HOST/OWNER/NAME"; exit 1; }
 	$(BIN)/python release.py --url '$(URL)' $(ARGS)
+
+# A folder of its own: the build sees the files of the example and the wheels, and nothing else.
+image: install  ## an image of examples/deploy: BUILDER="buildah bud --format docker" TAG=agents ARGS="--build-arg PYTHON=..."
+	rm -rf build/image
+	mkdir -p build
+	cp -R examples/deploy build/image
+	$(BIN)/python -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/image/wheels . $(SERVED:%=./plugins/%)
+	$(BUILDER) --tag $(TAG) $(ARGS) build/image
 
 clean:  ## remove the virtual environments and what was built
 	rm -rf $(VENV) $(OTHERS:%=.venv-%) docs/_build .asv build dist

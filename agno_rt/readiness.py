@@ -36,7 +36,7 @@ class Finding:
 
     Attributes:
         level: `note` for information; `warning` for something missing, such as documents or a lasting memory; `error`
-            for a problem with which every run of the agents fails
+            for a problem with which every run of the agents fails, and for a memory that cannot be used
         message: the fact
         hint: the remedy
         agents: the names of the agents concerned; empty for all agents
@@ -118,7 +118,7 @@ def _resolve_open_parts(runtime: Runtime, agent: Agent) -> ResolvedAgent:
 
 async def _check_memory(runtime: Runtime) -> Finding | None:
     try:
-        return await _check_part(runtime.memory, "warning")
+        return await _check_part(runtime.memory, "error")
     except AgnoError as exc:
         return Finding("error", exc.message, exc.hint)
 

@@ -62,8 +62,8 @@ class TestDockerfile:
         assert words.count("FROM") == 2
         assert [rest for word, rest in last if word == "USER"] == ["10001"]
         assert not any(word == "COPY" and "wheels" in rest for word, rest in last)
-        command = json.loads(dict(last)["CMD"])
-        assert command[:2] == ["agno-rt", "serve"]
+        command, first = json.loads(dict(last)["CMD"]), json.loads(dict(last)["ENTRYPOINT"])
+        assert (first, command[:2]) == (["tini", "--"], ["agno-rt", "serve"])
         assert dict(last)["EXPOSE"] == str(TABLE["port"])
 
     def test_copies_what_is_let_in(self) -> None:
@@ -89,6 +89,7 @@ class TestCompose:
         assert agents["depends_on"]["database"]["condition"] == "service_healthy"
         assert int(agents["stop_grace_period"].removesuffix("s")) > TABLE["grace"]
         assert "AGNO_RT_SERVE_KEY" in agents["environment"]
+        assert agents["command"][-2:] == ["--memory", "postgresql://agents@database/agents"]
         assert agents["cap_drop"] == ["ALL"]
 
 
@@ -102,6 +103,7 @@ class TestKubernetes:
         delay = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
 
         assert pod["terminationGracePeriodSeconds"] > delay + grace
+        assert arguments[arguments.index("--memory") + 1].startswith("postgresql://")
         paths = {each: container[f"{each}Probe"]["httpGet"]["path"] for each in ("startup", "liveness", "readiness")}
         assert paths == {"startup": "/health", "liveness": "/health", "readiness": "/health/ready"}
 
@@ -112,7 +114,7 @@ class TestKubernetes:
         user = next(rest for word, rest in instructions() if word == "USER")
 
         assert pod["securityContext"]["runAsNonRoot"] is True
-        assert pod["securityContext"]["runAsUser"] == int(user)
+        assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["runAsGroup"] == int(user)
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

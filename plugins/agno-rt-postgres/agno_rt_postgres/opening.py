@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import time
@@ -95,7 +96,8 @@ def _resolve(conninfo: str) -> str:
         params: dict[str, Any] = dict(conninfo_to_dict(conninfo))
     except psycopg.Error as exc:
         raise CannotConnect(str(exc).strip()) from exc
-    hosts, ports = str(params.get("host") or "").split(","), str(params.get("port") or "5432").split(",")
+    hosts = str(params.get("host") or "").split(",")
+    ports = str(params.get("port") or os.environ.get("PGPORT") or "5432").split(",")
     if params.get("hostaddr") or not any(hosts) or any(host.startswith("/") for host in hosts):
         return make_conninfo(**params)
     if len(ports) != len(hosts):

@@ -128,6 +128,14 @@ async def test_what_cannot_be_opened(make_memory: Make, server_url: str, problem
     assert hint in caught.value.hint
 
 
+async def test_the_port_of_the_environment(make_memory: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for libpq, PGPORT has the port of a URL without a port."""
+    monkeypatch.setenv("PGPORT", "1")
+
+    with trio.fail_after(30), pytest.raises(BackendError, match="port 1 failed"):
+        await make_memory(url="postgresql://127.0.0.1/d").check_ready()
+
+
 async def test_any_text_is_stored(make_memory: Make) -> None:
     """NUL and every plane of Unicode come back in messages, journals, inputs, answers, errors, signals and keys."""
     text = "a\0b\ufffe😀\U0010ffff\x7f\r\n"

@@ -70,6 +70,7 @@ class _Serve(click.Command):
 @click.option("--tls-cert", metavar="FILE", help="Certificate for TLS, with its chain; for --server hypercorn.")
 @click.option("--tls-key", metavar="FILE", help="Key of the certificate.")
 @click.option("--unix", metavar="PATH", help="Listen on a Unix socket instead.")
+@click.option("--memory", metavar="URL", help="Memory in place of the project's, as in postgresql://host/agents.")
 @click.option("--workers", type=click.IntRange(1), help="Processes that serve on the port. [1]")
 @click.option("--reload", is_flag=True, default=None, help="Start anew when a file of the project changes.")
 @click.option("--grace", type=click.FloatRange(0), help="Seconds for running requests to end in. [10]")
@@ -121,8 +122,11 @@ def _load_and_serve(source: str | None, worker: int | None, options: dict[str, A
         raise UsageError(f"{project.source} has no agents to serve", hint="Write a table [agents.NAME] with a model.")
     settings = read_settings(Settings, project.config.plugins.get("serve", {}), "[plugins.serve]")
     if worker is not None:
-        trio.run(_serve_project, project, Worker(worker))
+        place = Worker(worker)
+        trio.run(_serve_project, _replace_memory(project, place.memory), place)
         return 0
+    memory = options.pop("memory") or ""
+    project = _replace_memory(project, memory)
     given = {name: value for name, value in options.items() if value not in (None, ())}
     settings = _find_keys(attrs.evolve(settings, **given), project)
     settings = _add_key(settings, project, by_option="key_file" in given)
@@ -132,8 +136,16 @@ def _load_and_serve(source: str | None, worker: int | None, options: dict[str, A
     if settings.workers == 1 and not settings.reload:
         trio.run(_serve_project, project, settings)
     else:
-        return trio.run(_serve_with_workers, source, project, _check_workers(settings))
+        return trio.run(_serve_with_workers, source, project, _check_workers(settings), memory)
     return 0
+
+
+def _replace_memory(project: Project, url: str) -> Project:
+    """Return the project with the memory of the URL, or as it is for an empty one."""
+    if not url:
+        return project
+    config = project.config
+    return attrs.evolve(project, config=attrs.evolve(config, runtime=attrs.evolve(config.runtime, memory=url)))
 
 
 async def _serve_project(project: Project, place: Settings | Worker) -> None:
@@ -180,8 +192,8 @@ async def _serve_project(project: Project, place: Settings | Worker) -> None:
             raise failure
 
 
-async def _serve_with_workers(source: str | None, project: Project, settings: Settings) -> int:
-    """Serve in several processes, supervised by this one. Return the exit code."""
+async def _serve_with_workers(source: str | None, project: Project, settings: Settings, memory: str) -> int:
+    """Serve in several processes, supervised by this one, with the URL of `--memory`. Return the exit code."""
     if project.config.runtime.memory == "memory:" and settings.workers > 1:
         click.echo(
             "warning: with several workers, memory: keeps a session in one worker, and the others do not know it; "
@@ -194,7 +206,7 @@ async def _serve_with_workers(source: str | None, project: Project, settings: Se
         addresses: list[Address] = [name_of(sock) for sock in listeners]
         folder = listening.enter_context(TemporaryDirectory(prefix="agno-rt-", ignore_cleanup_errors=True))
         watched = _find_folder(project) if settings.reload else None
-        supervisor = Supervisor(source, settings, listeners, folder, watched)
+        supervisor = Supervisor(source, settings, listeners, folder, watched, memory)
         try:
             return await supervisor.run(lambda: _announce_address(project, settings, addresses))
         finally:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -579,6 +580,21 @@ class TestBadRequests:
         assert (answer.status_code, set(error)) == (status, {"code", "message", "hint"})
         assert named in f"{error['message']} {error['hint']}"
         assert status != 405 or answer.headers["allow"]
+
+
+class TestProbes:
+    async def test_memory(self, serve_agents: Any, tmp_path: Path) -> None:
+        """The server is not ready while its memory cannot be used, and lives all the same."""
+        file = tmp_path / "a.db"
+        file.write_text("this is text, and long enough to be taken for a header " * 40)
+        served = await serve_agents(Agent(ScriptedModel([]), "a"), memory=f"sqlite:///{file}")
+        async with client(served) as http:
+            before, alive = await http.get("/health/ready"), await http.get("/health")
+            file.unlink()
+            after = await http.get("/health/ready")
+
+        assert (before.status_code, before.json()) == (503, {"status": "memory"})
+        assert (alive.status_code, after.status_code) == (200, 200)
 
 
 class TestBrowsers:

@@ -298,6 +298,19 @@ class TestServing:
             assert int(messages) == min(2 * turns - 1, 101)
             assert turns < 2_000
 
+    def test_memory_of_the_command_line(self, start: Start, tmp_path: Path) -> None:
+        """`--memory` takes the place of the project's memory in each worker, also in one that is started later."""
+        process = start("--memory", "sqlite:///other.db")
+        for pid in process.pids():
+            os.kill(pid, signal.SIGKILL)
+        for _ in range(20):
+            assert process.ask("quick", session="s").split()[0].isdigit()
+        process.end()
+        with closing(sqlite3.connect(tmp_path / "other.db")) as database:
+            ((stored,),) = database.execute("SELECT count(*) FROM messages WHERE session = 's'").fetchall()
+
+        assert (stored, (tmp_path / "sessions.db").exists()) == (40, False)
+
     def test_clients_of_one_session_follow_one_another(self, start: Start, tmp_path: Path) -> None:
         """Clients of one session are answered one after the other, each after all earlier messages, on any worker."""
         process = start()

@@ -39,6 +39,7 @@ class Orders:
     """The orders of a worker: its number from 1 on, the numbers of the sockets to listen on, and the settings.
 
     `lock` is the number of the file to lock while a line is written; `folder` the place where workers find each other.
+    `memory` is the URL of the memory in place of the project's, if not empty.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Orders:
     settings: Settings
     lock: int | None = None
     folder: str = ""
+    memory: str = ""
 
     def line(self) -> bytes:
         """Return the orders as a line for the channel."""
@@ -54,7 +56,7 @@ class Orders:
 
 
 class Worker:
-    """This process as a worker: its `number`, its `settings`, and the parent's `listeners`.
+    """This process as a worker: its `number`, its `settings`, the URL `memory`, and the parent's `listeners`.
 
     `channel` is the number of the socket from the parent. Raises `UsageError` for any other number.
     """
@@ -75,6 +77,7 @@ class Worker:
         self.number = orders.number
         self.folder = orders.folder
         self.settings = orders.settings
+        self.memory = orders.memory
 
     def ready(self, addresses: list[Address]) -> None:
         """Tell the parent: this worker accepts requests."""

@@ -83,10 +83,10 @@ class _Started:
 class Supervisor:
     """Keeps the workers going until SIGTERM or SIGINT, which reach the workers as SIGTERM.
 
-    `source` is the project to serve, as on the command line; in `folder` workers find each other. The first worker
-    starts alone: a fault that keeps it from serving would keep the others too, and is said once. On SIGHUP one worker
-    after the other is replaced: its successor serves before it is told to stop. A change in the folder `watched` does
-    the same.
+    `source` is the project to serve, as on the command line; in `folder` workers find each other. `memory` is a URL in
+    place of the project's. The first worker starts alone: a fault that keeps it from serving would keep the others too,
+    and is said once. On SIGHUP one worker after the other is replaced: its successor serves before it is told to stop.
+    A change in the folder `watched` does the same.
     """
 
     def __init__(
@@ -96,12 +96,14 @@ class Supervisor:
         listeners: Sequence[socket.socket],
         folder: str = "",
         watched: Path | None = None,
+        memory: str = "",
     ) -> None:
         self._source = source
         self._settings = settings
         self._listeners = listeners
         self._folder = folder
         self._watched = watched
+        self._memory = memory
         self._lock = make_lock()
         self._workers: set[_Started] = set()
         self._current: dict[int, _Started] = {}
@@ -219,7 +221,8 @@ class Supervisor:
     async def _spawn(self, number: int, nursery: trio.Nursery) -> _Started | None:
         """Start a worker, and a task that attends to it. Return None if that fails: then all stop."""
         lock = None if self._lock is None else self._lock.fileno()
-        orders = Orders(number, tuple(sock.fileno() for sock in self._listeners), self._settings, lock, self._folder)
+        sockets = tuple(sock.fileno() for sock in self._listeners)
+        orders = Orders(number, sockets, self._settings, lock, self._folder, self._memory)
         ours, theirs = socket.socketpair()
         with theirs:
             channel = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
