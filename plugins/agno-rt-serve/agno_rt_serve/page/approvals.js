@@ -4,11 +4,13 @@ import { at, call, get } from "./api.js";
 import { $, el, elementId, say, timeNode } from "./dom.js";
 import { laterWords, showGrants, standingFields } from "./grants.js";
 import { argumentsTable } from "./parts.js";
+import { waitsFor } from "./sessions.js";
 import { jsonForm, schemaForm } from "./schema_form.js";
 
 const TITLES = {
   approval: (name) => ["Let the agent call ", el("code", {}, name), "?"],
   input: (name) => [el("code", {}, name), " needs information from you"],
+  question: (_, agent) => [`${agent || "The agent"} asks you`],
   external: (name) => ["What is the result of ", el("code", {}, name), "?"],
 };
 const HINTS = {
@@ -22,7 +24,8 @@ export class ApprovalCard {
     this.approval = approval;
     this.settled = settled;
     const { kind, call: asked } = approval;
-    this.heading = el("h3", { id: elementId("approval") }, TITLES[kind](asked.name));
+    const title = TITLES[isQuestion(approval) ? "question" : kind](asked.name, approval.agent);
+    this.heading = el("h3", { id: elementId("approval") }, title);
     this.body = el("div", { class: "card-body" });
     this.later = kind === "approval" ? standingFields(approval) : null;
     this.alert = el("p", { class: "refused", role: "alert", hidden: true });
@@ -66,7 +69,7 @@ export class ApprovalCard {
     this.form = kind === "input" ? schemaForm(schema) : jsonOrText();
     const send = () => this.#send("answer", "value");
     this.#fill(
-      [argumentsTable(this.approval.call.arguments), this.form.node],
+      [isQuestion(this.approval) ? null : argumentsTable(this.approval.call.arguments), this.form.node],
       button(kind === "input" ? "Answer" : "Send the result", "primary", send),
       button("Deny", "plain", () => this.#deny()),
     );
@@ -182,6 +185,11 @@ export class ApprovalCard {
   }
 }
 
+// A workflow's question has the question as its reason, and again as the only argument.
+function isQuestion({ kind, reason, call: asked }) {
+  return kind === "input" && reason !== "" && JSON.stringify(JSON.parse(asked.arguments)) === JSON.stringify({ question: reason });
+}
+
 function button(label, kind, act) {
   return el("button", { type: "button", class: kind, click: act }, label);
 }
@@ -229,9 +237,9 @@ export async function askApprovals(place, runId, { told, resume, reload }) {
   };
   const cards = waiting.map((approval) => new ApprovalCard(approval, settled));
   holder.append(...cards.map((card) => card.node));
+  if (!approvals.length) holder.append(await drawWait(runId));
   if (!left) holder.append(goOnButton(runId, resume, reload));
   refreshBadge();
-  for (const card of cards) card.node.scrollIntoView({ block: "nearest" });
   return holder;
 }
 
@@ -240,6 +248,18 @@ function outcome({ status, call: asked }) {
 }
 const lateText = (name) => `Nobody decided about ${name} in time.`;
 const settledNote = (text) => el("p", { class: "note settled", tabindex: "-1" }, text);
+
+// A run may wait for a time or for a signal, which no card asks for: say so, and where to look.
+async function drawWait(runId) {
+  const run = await get(at("runs", runId));
+  const hint = run.wakes_at === null ? "The signal comes by POST /runs/ID/signals; then the run can go on. " : "Then it goes on. ";
+  return el(
+    "div",
+    { class: "note" },
+    el("p", {}, `This run ${waitsFor(run)}.`),
+    el("p", { class: "hint" }, hint, el("a", { href: `#runs/${encodeURIComponent(runId)}` }, "See or cancel the run")),
+  );
+}
 
 function goOnButton(runId, resume, reload) {
   const bar = el("div", { class: "buttons" });

@@ -9,6 +9,7 @@ import { Turn } from "./turn.js";
 
 // A run goes on without the page for this long: long enough to reload it, or to find the network again.
 const DETACH = "detach;grace=300";
+const LOOK = 4000; // milliseconds between two looks at a paused run
 let keeps = true; // whether the server's memory keeps events, without which a run cannot go on without the page
 
 // Begin a run, one that goes on without the page if the server can.
@@ -263,6 +264,18 @@ export class Conversation {
     this.on.changed(this);
   }
 
+  // A paused run goes on without this page when its wait is over, or when another window decides: then show it anew.
+  #watch(turn, runId) {
+    const timer = setInterval(async () => {
+      if (turn.status !== "paused" || !this.turns.includes(turn)) return clearInterval(timer);
+      if (!this.node.isConnected || document.hidden || this.running || this.loading) return;
+      const run = await get(at("runs", runId)).catch(() => null);
+      if (!run || run.status === "paused" || turn.status !== "paused" || this.running || this.loading) return;
+      clearInterval(timer);
+      await this.load();
+      this.on.ended(this);
+    }, LOOK);
+  }
   // Ask for the decisions that the run waits for, and go on in the same turn.
   async #pause(turn) {
     turn.status = "paused";
@@ -280,8 +293,11 @@ export class Conversation {
       });
     };
     try {
-      await askApprovals(place, runId, { told: turn.told, resume, reload: () => this.load() });
+      const holder = await askApprovals(place, runId, { told: turn.told, resume, reload: () => this.load() });
       say(`${this.agent} waits for your decision`);
+      this.#watch(turn, runId);
+      // A long card is read from its beginning.
+      if (holder.offsetHeight > (holder.closest("main")?.clientHeight ?? Infinity)) return holder.scrollIntoView();
     } catch (problem) {
       place.replaceChildren(
         fault(

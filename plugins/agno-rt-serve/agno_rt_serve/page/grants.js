@@ -7,6 +7,7 @@ import { argumentsTable, fault } from "./parts.js";
 import { linkTo } from "./sessions.js";
 
 const PAGE = 100;
+const SHORT = 200; // characters of values that are shown unfolded
 const MOST = 1000; // the server lists no more at once
 
 // The choices ---------------------------------------------------------------------------------------------------
@@ -135,10 +136,10 @@ function drawGrant(grant, gone) {
       "div",
       {},
       el("p", { class: "what" }, el("code", {}, grant.tool), ` ${valuesOf(grant)}`),
-      limitsOf(grant),
       el("p", { class: "meta" }, ...reachOf(grant), ...sinceOf(grant)),
     ),
     el("button", { type: "button", class: "plain", "aria-label": `Revoke the approval of ${grant.tool}`, click: revoke }, "Revoke"),
+    limitsOf(grant),
     broken,
   );
   return item;
@@ -149,10 +150,12 @@ function valuesOf({ arguments: exact, pattern }) {
   return exact === "{}" ? "without values" : "with exactly these values";
 }
 
-// The values that a call must have; in a pattern, `*` stands for any text.
+// The values that a call must have, folded if they are long; in a pattern, `*` stands for any text.
 function limitsOf({ arguments: exact, pattern }) {
   const given = exact ?? JSON.stringify(pattern);
-  return given === "{}" ? null : argumentsTable(given);
+  if (given === "{}") return null;
+  if (given.length <= SHORT) return argumentsTable(given);
+  return el("details", {}, el("summary", {}, "Values"), el("div", { class: "inside" }, argumentsTable(given)));
 }
 
 function reachOf({ agent, session, user }) {

@@ -65,8 +65,7 @@ async function drawCharts(place, history, limits) {
   }
 }
 
-const clock = (seconds) =>
-  new Date(1000 * seconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = (seconds) => new Date(1000 * seconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
 function makeChart(place, Plot, name) {
   const words = el("span", { class: "meta" });
@@ -78,12 +77,13 @@ function makeChart(place, Plot, name) {
   const data = [[], [], []];
   const plot = new Plot(
     {
-      width: 210,
+      width: Math.max(150, picture.clientWidth),
       height: 90,
       legend: { show: false },
       cursor: { show: false },
-      scales: { y: { range: (_, low, high) => [0, Math.max(1, Math.ceil(high * 1.1))] } },
-      axes: [{ ...axis, space: 70, size: 22, values: (_, times) => times.map(clock) }, { ...axis, size: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] }],
+      // The whole span from the start on, so that the line grows and the times below stay apart.
+      scales: { x: { range: (_, first, last) => [last - (KEPT * EVERY) / 1000, last] }, y: { range: (_, low, high) => [0, Math.max(1, Math.ceil(high * 1.1))] } },
+      axes: [{ ...axis, space: 70, incrs: [60, 120, 300], size: 22, values: (_, times) => times.map(clock) }, { ...axis, size: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] }],
       series: [
         {},
         { label: "in use", stroke: of("--accent"), fill: of("--accent-tint"), width: 1.5, points: { show: false } },

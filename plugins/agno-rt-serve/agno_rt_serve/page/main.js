@@ -151,7 +151,7 @@ function drawWelcome() {
 const isChat = () => document.body.dataset.view === "chat";
 function showChat() {
   document.body.dataset.view = "chat";
-  $("agent").value = shown.agent;
+  $("agent").value = agents.some((agent) => agent.name === shown.agent) ? shown.agent : "";
   drawComposer();
   if (!matchMedia("(pointer: coarse)").matches) $("input").focus({ preventScroll: true });
 }
@@ -255,7 +255,8 @@ function openSide() {
   document.body.classList.add("side-open");
   $("side").inert = false;
   $("show-side").setAttribute("aria-expanded", "true");
-  $("find").focus();
+  // On a phone the focus of a field would cover the list with a keyboard.
+  $(matchMedia("(pointer: coarse)").matches ? "hide-side" : "find").focus();
 }
 
 function setUp() {
@@ -340,7 +341,8 @@ async function start() {
     return;
   }
   $("leave").hidden = !isSignedIn();
-  $("agent").replaceChildren(...offered(agents));
+  // The first option shows that the agent of the address is not served.
+  $("agent").replaceChildren(el("option", { value: "", hidden: true }, "Choose an agent"), ...offered(agents));
   list.refresh().then(drawTitle);
   refreshBadge();
   await route();

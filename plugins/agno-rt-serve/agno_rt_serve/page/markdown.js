@@ -32,6 +32,7 @@ const TAGS = [
   "tr",
   "ul",
 ];
+const BLOCKS = "p, h1, h2, h3, h4, h5, h6, ul, ol, blockquote, table, td, th";
 const OPTIONS = {
   ALLOWED_TAGS: TAGS,
   ALLOWED_ATTR: ["align", "class", "href", "start", "title"],
@@ -152,6 +153,8 @@ function sync(old, fresh) {
 function nodesOf(token) {
   if (token.type === "space" || token.type === "def") return [];
   const fragment = purify.sanitize(marked.parser([token]), OPTIONS);
+  // Each block runs in the direction of its first letter, also within a text in another direction.
+  for (const block of fragment.querySelectorAll(BLOCKS)) block.dir = "auto";
   for (const code of fragment.querySelectorAll("pre > code")) dress(code);
   for (const table of fragment.querySelectorAll("table")) {
     const frame = el("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table" });
@@ -160,7 +163,7 @@ function nodesOf(token) {
   }
   return [...fragment.childNodes].flatMap((node) => {
     if (node.nodeType !== Node.TEXT_NODE) return [node];
-    return node.data.trim() ? [el("p", {}, node.data.trim())] : [];
+    return node.data.trim() ? [el("p", { dir: "auto" }, node.data.trim())] : [];
   });
 }
 

@@ -133,7 +133,7 @@ export function drawInput(content) {
   const node = el("div", { class: "asked" });
   for (const part of parts) {
     if (typeof part === "string" || part.type === "text")
-      node.append(el("p", {}, typeof part === "string" ? part : part.text));
+      node.append(el("p", { dir: "auto" }, typeof part === "string" ? part : part.text));
     else node.append(drawMedia(part));
   }
   return node;

@@ -2,9 +2,10 @@
 
 import { at, call, get, stream } from "./api.js";
 import { copyButton, el, lasted, plural, timeNode } from "./dom.js";
+import { Markdown } from "./markdown.js";
 import { fault } from "./parts.js";
 import { graph } from "./pictures.js";
-import { linkTo } from "./sessions.js";
+import { linkTo, waitsFor } from "./sessions.js";
 import { drawTimeline, nestRows } from "./timeline.js";
 
 const STATUSES = ["", "running", "paused", "completed", "failed", "cancelled", "limited"];
@@ -75,6 +76,7 @@ export async function showRuns(place, { status = "", limit = PAGE, again }) {
 const EVERY = 1500; // milliseconds between two looks at a run under way
 
 export async function showRun(place, id, again) {
+  place.append(el("p", {}, el("a", { href: "#runs" }, "All runs")));
   const [run, { rows }] = await Promise.all([get(at("runs", id)), get(at("runs", id, "timeline"))]);
   const { approvals = [], steps = [] } = run;
   const acts = el("div", { class: "buttons" });
@@ -104,16 +106,17 @@ export async function showRun(place, id, again) {
   if (run.status === "running" || run.status === "paused")
     act("Cancel this run", "plain", () => call(at("runs", run.id, "cancel"), { method: "POST", body: {} }));
   place.append(
-    el("p", {}, el("a", { href: "#runs" }, "All runs")),
-    el("h2", {}, run.input || "No text"),
+    el("h2", { dir: "auto" }, run.input || "No text"),
     facts(run),
     acts,
     pending.length
       ? el("p", { class: "note" }, "This run waits for a person: ", el("a", { href: "#approvals" }, "decide"))
-      : "",
+      : run.status === "paused"
+        ? el("p", { class: "note" }, `This run ${waitsFor(run)}.`)
+        : "",
   );
   if (run.error) place.append(fault(...split(run.error)));
-  if (run.content) place.append(el("h3", {}, "Answer"), el("pre", { class: "block", tabindex: "0" }, run.content));
+  if (run.content) place.append(el("h3", {}, "Answer"), answerNode(run.content));
   const way = el("div", {});
   place.append(el("h3", {}, "Timeline"), way);
   drawWay(way, rows, run);
@@ -155,6 +158,14 @@ export async function showRun(place, id, again) {
       el("pre", { tabindex: "0" }, JSON.stringify(run, null, 2)),
     ),
   );
+}
+
+// An answer in JSON is shown unchanged, any other as Markdown.
+function answerNode(content) {
+  if (/^[[{]/.test(content)) return el("pre", { class: "block", tabindex: "0" }, content);
+  const node = el("div", { class: "said" });
+  new Markdown(node).finish(content);
+  return node;
 }
 
 function drawWay(way, rows, run) {

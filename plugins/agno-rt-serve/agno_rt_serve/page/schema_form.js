@@ -32,7 +32,8 @@ function objectForm(resolved, root, value) {
   const node = el("div", { class: "fields" });
   const fields = Object.entries(resolved.properties).map(([name, raw]) => {
     const schema = resolve(raw, root);
-    const field = fieldFor(schema, name in value ? value[name] : schema.default);
+    const given = name in value ? value[name] : schema.default;
+    const field = isQuestion(schema, given, required.has(name)) ? yesNoField() : fieldFor(schema, given);
     const id = elementId("field");
     field.input.id = id;
     const hint = schema.description ? el("p", { class: "hint", id: `${id}-hint` }, schema.description) : null;
@@ -112,14 +113,16 @@ function checkField(value) {
   return { input, read: () => input.checked };
 }
 
-function choiceField(choices, value) {
+// A box that nobody has ticked says nothing: what has to be answered with yes or no is a choice of its own.
+const isQuestion = (schema, given, required) => schema.type === "boolean" && given === undefined && required;
+const yesNoField = () => choiceField([true, false], undefined, ["Yes", "No"]);
+
+function choiceField(choices, value, words = choices.map((one) => (typeof one === "string" ? one : JSON.stringify(one)))) {
   const input = el(
     "select",
     {},
     el("option", { value: "" }, "Choose"),
-    choices.map((choice, index) =>
-      el("option", { value: String(index) }, typeof choice === "string" ? choice : JSON.stringify(choice)),
-    ),
+    words.map((word, index) => el("option", { value: String(index) }, word)),
   );
   const at = choices.indexOf(value);
   input.value = at < 0 ? "" : String(at);

@@ -42,13 +42,17 @@ export class SessionList {
   async #begun(sessions) {
     if (this.keepsNoRuns) return [];
     try {
-      const found = await Promise.all(["running", "paused"].map((status) => get("/runs", { status, limit: PAGE })));
+      const [{ approvals }, ...found] = await Promise.all([
+        get("/approvals", { status: "pending" }),
+        ...["running", "paused"].map((status) => get("/runs", { status, limit: PAGE })),
+      ]);
+      const asks = new Set(approvals.map((one) => one.run));
       const first = new Map();
       for (const run of found.flatMap(({ runs }) => runs))
         if (run.session && !run.parent && !run.stopped) first.set(run.session, run);
       const describe = (run) => ({
         title: run.input.split("\n")[0].slice(0, 60),
-        state: run.status === "paused" ? "waits for a person" : "answering",
+        state: run.status === "running" ? "answering" : asks.has(run.id) ? "waits for a person" : waitsFor(run),
       });
       for (const session of sessions) {
         // A session that is stored at the first pause has no title yet.
@@ -111,7 +115,7 @@ export class SessionList {
         "aria-current": session.id === this.current && "page",
         click: () => this.on.open(),
       },
-      el("span", { class: "title" }, title),
+      el("span", { class: "title", dir: "auto" }, title),
       el(
         "span",
         { class: "meta" },
@@ -197,6 +201,12 @@ export class SessionList {
     const links = [...$("sessions").querySelectorAll("a")];
     links[links.indexOf(event.target) + step]?.focus();
   }
+}
+
+// Say what a paused run waits for, if not for a person.
+export function waitsFor(run) {
+  if (run.wakes_at === null) return "waits for a signal";
+  return `sleeps until ${new Date(1000 * run.wakes_at).toLocaleString([], { dateStyle: "short", timeStyle: "short" })}`;
 }
 
 function download(session) {

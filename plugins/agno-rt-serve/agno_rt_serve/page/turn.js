@@ -133,6 +133,7 @@ export class Turn {
     this.status = event.status;
     if (event.status === "cancelled") return this.stopped(this.stopping ? "Stopped." : "The server stopped this run.");
     if (!this.spoke && event.content) this.show({ kind: "text", text: event.content });
+    else if (!this.spoke && event.status === "completed") this.show({ kind: "note", text: "The answer is empty." });
     if (event.error) {
       const [text, ...hint] = event.error.split("\n");
       this.failed(text, hint.join("\n"), event.status);

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import trio
 
-from agno_rt import Agent, Flow, MemoryPolicy, ModelResponse, Team, ToolCall, tool, workflow
+from agno_rt import Agent, Ask, Flow, MemoryPolicy, ModelResponse, Team, ToolCall, tool, workflow
 from agno_rt.context import FromUser
 from agno_rt.errors import ModelError
 from agno_rt.events import ReasoningDelta, TextDelta, TurnRestarted
@@ -82,6 +82,8 @@ class Model:
             return await self._say("Seen: " + ", ".join(f"{one.kind} {one.media_type}" for one in last.media), emit)
         if last.text in CALLS:
             return ModelResponse(tool_calls=tuple(CALLS[last.text]), usage=Usage(10, 5))
+        if last.text == "say nothing":
+            return ModelResponse("")
         if last.text == "fail":
             raise ModelError("the model is away", hint="Wait for it.")
         if last.text == "stumble":
@@ -137,3 +139,22 @@ async def waiter(flow: Flow) -> str:
         group.start(flow.run, clerk, "endless")
         group.start(flow.run, plain, "say hello")
     return "never"
+
+
+@workflow(name="mailroom", memory=MemoryPolicy(journal=True))
+async def mailroom(flow: Flow) -> str:
+    """Wait for a mail."""
+    return f"Received {await flow.signal('mail')}."
+
+
+@workflow(name="sleeper", memory=MemoryPolicy(journal=True))
+async def sleeper(flow: Flow) -> str:
+    """Sleep for an hour."""
+    await flow.sleep(3600)
+    return "awake"
+
+
+@workflow(name="seller", memory=MemoryPolicy(journal=True))
+async def seller(item: str, flow: Flow) -> str:
+    """Ask whether to sell."""
+    return "sold" if await flow.ask(Ask(bool, f"Sell {item}?")) else "kept"

@@ -50,6 +50,11 @@ def test_views(browser: Browser, url: str, scheme: Any) -> None:
     expect(page.locator("#view .timeline").first).to_be_visible()
     faults["run"] = find_faults(page)
     page.goto(f"{url}/#/keeper")
+    ask("delete")
+    page.get_by_label("Later calls of delete_file").select_option("In this conversation, for an hour")
+    faults["card"] = find_faults(page)
+    page.get_by_role("button", name="Approve").click()
+    expect(page.locator(".said")).to_be_visible()
     ask("notify")
     expect(page.locator(".card")).to_be_visible()
     ask("say # Head\n\n`code`\n\n| a | b |\n|-|-|\n| 1 | 2 |")
@@ -57,6 +62,8 @@ def test_views(browser: Browser, url: str, scheme: Any) -> None:
     for place in ("runs", "approvals", "live"):
         page.goto(f"{url}/#{place}")
         expect(page.locator("#view h2").first).to_be_visible()
+        if place == "approvals":
+            expect(page.locator(".grants li")).not_to_have_count(0)
         faults[place] = find_faults(page)
     context.close()
 

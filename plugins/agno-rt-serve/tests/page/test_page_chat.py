@@ -88,6 +88,12 @@ def test_a_tool_call_of_the_past(chat: Any) -> None:
     expect(chat.said).to_contain_text("Told: ")
 
 
+def test_an_empty_answer(chat: Any) -> None:
+    """An answer without a word says so."""
+    chat.asked("say nothing")
+    expect(chat.page.locator(".note")).to_have_text("The answer is empty.")
+
+
 def test_a_turn_that_begins_anew(chat: Any) -> None:
     """Text from before a restart of the turn is gone; reasoning is folded beside the answer."""
     chat.asked("stumble")

@@ -81,6 +81,15 @@ def test_the_drawer(chat: Any) -> None:
     expect(chat.page.locator(".asked")).to_have_text("in a drawer")
 
 
+def test_long_approvals_begin_at_the_top(chat: Any) -> None:
+    """Approvals that are taller than the window are shown from their beginning, where the question is."""
+    chat.page.set_viewport_size({"width": 375, "height": 360})
+    chat.open("/keeper")
+    chat.asked("delete both")
+    expect(chat.page.locator(".card h3").first).to_be_in_viewport()
+    expect(chat.page.locator(".card button").last).not_to_be_in_viewport()
+
+
 def test_a_screen_reader_is_told(chat: Any) -> None:
     """Answers come in a log, speakers are headings, and a status line says what happens."""
     chat.asked("hello")

@@ -119,7 +119,7 @@ def test_hostile_answers(chat: Any) -> None:
     found = chat.page.evaluate(INSPECT)
 
     assert set(found["tags"]) <= {"a", "br", "button", "code", "div", "em", "p", "pre", "span", "strong"}
-    assert set(found["attributes"]) <= {"href", "title", "target", "rel", "class", "type", "tabindex"}
+    assert set(found["attributes"]) <= {"href", "title", "target", "rel", "class", "type", "tabindex", "dir"}
     assert set(found["classes"]) <= {"code", "code-head", "quiet copy-code"}
     assert {href.partition("example")[0] for href in found["links"]} == {"https://evil.", "https://"}
     assert chat.page.evaluate("window.pwned") is None
@@ -184,3 +184,33 @@ def test_a_block_that_grows_keeps_what_is_selected(chat: Any) -> None:
     )
     assert chat.page.evaluate("getSelection().toString()") == "on and"
     chat.click("Stop")
+
+
+def test_wide_tables_keep_words_whole(chat: Any) -> None:
+    """A table with many columns scrolls; its words are not broken into letters."""
+    columns = 20
+    chat.asked(f"say |{'elephant|' * columns}\n|{'-|' * columns}\n|{'rhinoceros|' * columns}")
+    cell = chat.said.locator("td").first
+    height, line = cell.evaluate("one => [one.clientHeight, parseFloat(getComputedStyle(one).lineHeight)]")
+    assert height < 2 * line
+    assert chat.said.locator(".table").evaluate("one => one.scrollWidth > one.clientWidth")
+
+
+def test_directions(chat: Any) -> None:
+    """A block runs in the direction of its own first letter, in an answer and in a question."""
+    chat.asked("say שלום\n\nHello\n\n- עולם")
+    directions = "all => all.map((one) => getComputedStyle(one).direction)"
+    assert chat.said.locator("p, li").evaluate_all(directions) == ["rtl", "ltr", "rtl"]
+    chat.box.fill("שלום")
+    assert chat.box.evaluate_all(directions) == ["rtl"]
+    chat.box.press("Enter")
+    assert chat.page.locator(".asked p").last.evaluate_all(directions) == ["rtl"]
+    chat.answered()
+
+
+def test_a_link_that_leads_nowhere_is_text(chat: Any) -> None:
+    """A link whose target was removed does not look like a link."""
+    chat.asked("say [click](javascript:alert(1)) here")
+    colour = "one => getComputedStyle(one).color"
+    assert chat.said.locator("a").evaluate(colour) == chat.said.locator("p").evaluate(colour)
+    expect(chat.said.locator("a[href]")).to_have_count(0)

@@ -46,11 +46,31 @@ def test_a_list_of_runs(chat: Any) -> None:
     view = chat.page.locator("#view")
     expect(view.locator(".facts")).to_contain_text("completed")
     expect(view.locator(".steps li")).not_to_have_count(0)
-    expect(view.locator("pre.block")).to_have_text("You said close the books.")
+    expect(view.locator(".said")).to_have_text("You said close the books.")
     view.locator("details.raw summary").click()
     expect(view.locator("details.raw pre")).to_contain_text('"agent": "clerk"')
     view.get_by_role("link", name="Open it").click()
     expect(chat.page.locator(".asked").first).to_have_text("close the books")
+
+
+def test_an_unknown_run(chat: Any) -> None:
+    """The view of a run that the server does not know has the error, and a way back to the list."""
+    chat.open("runs/unknown")
+    expect(chat.page.locator("#view .fault")).to_contain_text("This server does not know the run", ignore_case=True)
+    chat.page.get_by_role("link", name="All runs").click()
+    expect(chat.page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    chat.complaints.clear()  # the browser's own line about the 404
+
+
+def test_an_answer_in_the_view_of_its_run(chat: Any) -> None:
+    """The answer of a stored run is shown as in the conversation; one in JSON is shown unchanged."""
+    chat.open("/clerk")
+    for answer, element in (("**bold**", ".said strong"), ('{"a": "**b**"}', "pre.block")):
+        chat.asked(f"say {answer}")
+        chat.page.get_by_role("link", name="Runs").click()
+        chat.page.locator(".runs a").first.click()
+        expect(chat.page.locator(f"#view {element}")).to_have_text(answer.strip("*"))
+        chat.page.get_by_role("link", name="Open it").click()
 
 
 def test_cancelling(chat: Any) -> None:
@@ -77,15 +97,6 @@ def test_a_run_of_the_past(chat: Any) -> None:
     expect(chat.page.get_by_role("heading", name="one")).to_be_visible()
 
 
-def test_a_run_that_is_not_there(chat: Any) -> None:
-    """A wrong address says what is wrong."""
-    chat.open("runs/nothing")
-    expect(chat.page.locator("#view .fault")).to_contain_text(
-        "this server does not know the run 'nothing'", ignore_case=True
-    )
-    chat.complaints.clear()  # the browser's own line about the 404
-
-
 def test_a_fork(chat: Any) -> None:
     """A run is forked in its view: the new run keeps the chosen steps, takes the other input, and is shown."""
     chat.open("/clerk")
@@ -98,5 +109,5 @@ def test_a_fork(chat: Any) -> None:
     chat.page.get_by_label("Another input").fill("say second")
     chat.page.get_by_role("button", name="Fork and run").click()
     expect(chat.page.get_by_role("heading", name="say second")).to_be_visible()
-    expect(chat.page.locator("#view pre.block")).to_have_text("second")
+    expect(chat.page.locator("#view .said")).to_have_text("second")
     assert chat.page.url != before
