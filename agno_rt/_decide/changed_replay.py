@@ -84,6 +84,15 @@ class ChangedReplay(FlowReplay):
         super().check_place(place)
         self._compare_name(place)
 
+    def check_group(self, place: Place) -> None:
+        """See `FlowReplay.check_group`: a step of the source is forgotten."""
+        super().check_group(place)
+        if self._knows(place.path):
+            try:
+                self._source.check_group(place)
+            except JournalMismatch:
+                self._forget(place)
+
     def find(self, place: Place, digest: str) -> StepEnded | None:
         """See `FlowReplay.find`: a step of the source with other arguments is not found."""
         found = super().find(place, digest)

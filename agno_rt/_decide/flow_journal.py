@@ -51,6 +51,8 @@ class FlowReplay:
         self._names: dict[tuple[str, int], str] = {}
         self.is_empty = not steps
         self._lengths: dict[str, int] = {}
+        # The paths of groups, which have no entries of their own.
+        self._with_branches: set[str] = set()
         for body in steps:
             if isinstance(body, StepBegun):
                 self.begun[body.path] = body
@@ -75,6 +77,8 @@ class FlowReplay:
             scope, number = "/".join(parts[:at]), body.trail[at]
             self._names[scope, number] = parts[at]
             self._lengths[scope] = max(self._lengths.get(scope, 0), number + 1)
+            if at:
+                self._with_branches.add("/".join(parts[: at - 1]))
 
     def check_place(self, place: Place) -> None:
         """Raise `JournalMismatch` if the journal has another name at the place."""
@@ -84,8 +88,18 @@ class FlowReplay:
             scope = f"{place.scope}/" if place.scope else ""
             raise _mismatch(f"the workflow does {place.path}, and its journal has {scope}{known} there", place.path)
 
+    def check_group(self, place: Place) -> None:
+        """Raise `JournalMismatch` if the journal has a step at the place of a group."""
+        if place.path in self._ended or place.path in self.begun:
+            raise _mismatch(f"{place.path} is a group now, and a step in its journal", place.path)
+
     def find(self, place: Place, digest: str) -> StepEnded | None:
-        """Return the ended step at the place. Raises `JournalMismatch` for other arguments than the journal's."""
+        """Return the ended step at the place.
+
+        Raises `JournalMismatch` for other arguments than the journal's, and if the journal has a group there.
+        """
+        if place.path in self._with_branches:
+            raise _mismatch(f"{place.path} is a step now, and a group in its journal", place.path)
         for found in (self._ended.get(place.path), self.begun.get(place.path)):
             if found is not None and found.digest != digest:
                 problem = f"{place.path} gets other arguments than in the journal ({digest}, not {found.digest})"

@@ -58,9 +58,17 @@ class FlowBackground:
         finally:
             SCOPE.reset(token)
         self._started.append(run)
-        # A pause would cut the run off until the end of the sleep.
-        self._flow.waits.may_sleep = False
+        if self._flow.record.keeps_questions:  # else nobody looks again
+            self._flow.waits.is_held = self._is_at_work
         return run
+
+    def _is_at_work(self) -> bool:
+        """Return whether a run is under way that would be cut off by a pause."""
+        return any(run.child.status == "running" and run.child.on_end != "keep" for run in self._started)
+
+    def list_paused(self) -> list[Child]:
+        """Return the runs that have paused, for the pause of the flow."""
+        return [run.child for run in self._started if run.child.status == "paused" and not run.is_settled]
 
     async def join(self) -> None:
         """Wait for the runs that the flow waits for, and raise the first failure, as a nursery does at its end."""

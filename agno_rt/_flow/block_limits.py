@@ -43,7 +43,7 @@ def hold_limits(limits: Limits, scope: Scope, place: Place, record: FlowRecord) 
     try:
         with ExitStack() as timed:
             if limits.run_timeout is not None:
-                timed.enter_context(deadline(limits.run_timeout, "run_timeout", "a block of the workflow"))
+                timed.enter_context(deadline(limits.run_timeout, "run_timeout", f"the block {place.path}"))
             yield
     except LimitExceeded as exc:
         if ended is None:

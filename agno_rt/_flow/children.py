@@ -18,6 +18,7 @@ from agno_rt._drive.steer import take_messages
 from agno_rt.errors import UsageError
 from agno_rt.messages import Message
 from agno_rt.result import RunResult
+from agno_rt.run_store import Approval
 from agno_rt.runnable import OnEnd
 from agno_rt.runs import Run, stop, wait_for_end
 
@@ -53,6 +54,11 @@ class Child(msgspec.Struct, eq=False):
     def status(self) -> str:
         """The status of the result, or `running`."""
         return "running" if self.result is None else self.result.status
+
+    @property
+    def approvals(self) -> tuple[Approval, ...]:
+        """The approvals for which the run has paused."""
+        return () if self.result is None else self.result.approvals
 
     @property
     def wakes_at(self) -> float | None:

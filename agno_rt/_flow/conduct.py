@@ -172,8 +172,14 @@ def _take_answer(job: Job[ResolvedFlow], turns: Turns, answer: Any) -> None:
 async def _pause(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow) -> None:
     """Store the pause. Raises `SignalsWaiting` if the flow has not seen all of its signals."""
     assert job.journal is not None, "only a stored flow waits for people"
-    job.journal.waiting = waiting = tuple(flow.questions.waiting)
-    wakes_at = flow.waits.wakes_at
+    ends = [] if flow.waits.wakes_at is None else [flow.waits.wakes_at]
+    found = {each.id: each for each in flow.questions.waiting}
+    for child in () if flow.background is None else flow.background.list_paused():
+        # Nobody waits for the run yet, and yet it can be answered.
+        found |= {each.id: each for each in child.approvals}
+        ends += [] if child.wakes_at is None else [child.wakes_at]
+    job.journal.waiting = waiting = tuple(found.values())
+    wakes_at = min(ends, default=None)
     await job.journal.pause(flow.signals.seen, wakes_at, waits_for=[each.id for each in waiting])
     turns.pause()
     if isinstance(job.asked, AskedWithin):

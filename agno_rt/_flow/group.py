@@ -32,6 +32,8 @@ class LiveGroup(Group):
         self._scope = scope
         self._place: Place = flow.take_place(scope, name)
         self.path = self._place.path
+        if not flow.record.is_new:
+            flow.record.check_group(self._place)
         self._keep = on_error == "keep"
         self._limit = None if limit is None else trio.Semaphore(limit)
         self._names: dict[str, None] = {}

@@ -91,6 +91,10 @@ class FlowRecord:
         if not self.is_new:
             self._replay.check_place(place)
 
+    def check_group(self, place: Place) -> None:
+        """Raise `JournalMismatch` if the journal has a step at the place of a group."""
+        self._replay.check_group(place)
+
     def is_at(self, scope: str, number: int, name: str) -> bool:
         """Return True if the journal has the name at the place."""
         return self._replay.is_at(scope, number, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -32,6 +32,10 @@ SLEEP_SECONDS = 10.0
 
 _NO_NEWS = News()
 """The news of flows that are not stored: nobody tells any."""
+
+
+def _is_free() -> bool:
+    return False
 
 
 @attrs.frozen
@@ -57,13 +61,15 @@ class Waits:
     """The busy and the waiting branches of one flow. `scope` is cancelled for a pause, and to stop.
 
     `wakes_at` is the earliest end of a wait in a paused flow. With `may_sleep` the flow also pauses if all its branches
-    sleep, since the runtime wakes it.
+    sleep, since the runtime wakes it. While `is_held()` is true, runs in the background are at work, which a pause
+    would cut off: branches look again, so that it need not be told of their end.
     """
 
     __slots__ = (
         "_busy",
         "_news",
         "_waiting",
+        "is_held",
         "is_paused",
         "is_stopped",
         "is_stopping",
@@ -74,6 +80,7 @@ class Waits:
 
     def __init__(self, scope: AnyScope, news: News | None = None, *, may_sleep: bool = False) -> None:
         self.scope = scope
+        self.is_held: Callable[[], bool] = _is_free
         self.is_paused = False
         self.wakes_at: float | None = None
         self._news = _NO_NEWS if news is None else news
@@ -96,7 +103,7 @@ class Waits:
         if self.is_stopping:
             self.is_stopped = True
             self._cancel()
-        elif any(wait.asks for wait in waits) or self._is_asleep():
+        elif (any(wait.asks for wait in waits) or self._is_asleep()) and not self.is_held():
             self.is_paused = True
             self.wakes_at = min((wait.until for wait in waits if wait.until is not None), default=None)
             self._cancel()

@@ -199,8 +199,8 @@ class StoredRuns:
             raise RunConflict(f"run {record.id!r} is over: {record.error}", hint=hint)
         owner = self._lease.owner if self._leases is None else await self._lease.hold(self._leases)
         if record.id in self._live or (not resume.force and not await self._find_gone([record])):
-            hint = f"Wait for it, or cancel it; if {record.owner} is gone, resume it with force."
-            raise RunConflict(f"run {record.id!r} is under way already, by {record.owner}", hint=hint)
+            hint = "Wait for it, or cancel it; if its process is gone, resume it with force."
+            raise RunConflict(f"run {record.id!r} is under way already, by {record.owner or 'this runtime'}", hint=hint)
         # Without a wait after the check: a second resume in this runtime must meet the conflict above.
         self._live[record.id] = None
         try:

@@ -147,7 +147,7 @@ async def test_a_block_with_limits() -> None:
     async with Runtime() as rt:
         result = await rt.run(Doing(spend), "go")
         assert (result.output, result.usage.input_tokens) == (["tokens", "go after"], 121)
-        with pytest.raises(DeadlineExceeded, match="a block of the workflow"):
+        with pytest.raises(DeadlineExceeded, match="the block limits#1 took longer"):
             await rt.run(Doing(wait), "go")
         with pytest.raises(UsageError, match="turns does not hold for a block"):
             await rt.run(Doing(lambda flow: _enter(flow.limits(Limits(turns=2)))), "go")

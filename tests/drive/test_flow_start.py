@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from agno_rt import Agent, Flow, Message, ModelRequest, Runtime, ToolCall, tool, workflow
+from agno_rt import Agent, Ask, Flow, Message, ModelRequest, Runtime, ToolCall, tool, workflow
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import JournalMismatch, ModelError, RunCancelled, UsageError
 from agno_rt.events import RunEnded, RunStarted
@@ -190,6 +190,36 @@ async def test_a_background_run_that_waits_for_a_person() -> None:
         assert paused.status == "paused"
         await rt.approve(paused.approvals[0].id)
         assert (await rt.resume(paused.run_id)).content == "found a, all paid"
+    assert finder.counts == {"a": 1}
+
+
+async def test_a_question_does_not_cut_background_runs_off() -> None:
+    """The flow pauses for a person once its background runs have ended or paused, with the questions of all."""
+    finder, memory = Finder(is_open=False), InProcessMemory()
+    payer = Agent(ScriptedModel([ToolCall("p", "pay", {"amount": 7}), "all paid"]), "payer", tools=[pay])
+
+    @workflow(name="w")
+    async def both(topic: str, flow: Flow) -> str:
+        runs = [await flow.start(finder.agent, topic), await flow.start(payer, "pay")]
+        sure = await flow.ask(Ask(bool, "Sure?"))
+        return f"{sure}: {', '.join([(await run.wait()).content for run in runs])}"
+
+    async with Runtime(memory=memory) as rt:
+        run = await rt.start(both, "a")
+        with trio.fail_after(60):
+            await finder.asked.wait()
+            while len(await memory.approvals(status="pending")) < 2:
+                await trio.lowlevel.checkpoint()
+            is_cut_off = run.result is not None
+            finder.go.set()
+            paused = await run.wait()
+        for approval in paused.approvals:
+            await (rt.answer(approval.id, True) if approval.kind == "input" else rt.approve(approval.id))
+        result = await rt.resume(run.id)
+
+    assert not is_cut_off
+    assert sorted(approval.agent for approval in paused.approvals) == ["payer", "w"]
+    assert result.content == "True: found a, all paid"
     assert finder.counts == {"a": 1}
 
 

@@ -344,6 +344,43 @@ async def test_changed_code_is_found() -> None:
         assert (await rt.resume(run)).output == [1, 0]
 
 
+@pytest.mark.parametrize("first", ["step", "group"])
+async def test_a_step_is_not_a_group(first: str) -> None:
+    """A step that became a group of the same name, or a group that became a step, is found, and not done again."""
+    kind, fails, log = [first], [True], list[str]()
+
+    @step(name="work")
+    async def work() -> str:
+        log.append(kind[0])
+        return "done"
+
+    @step
+    async def last() -> None:
+        if fails[0]:
+            raise Fault
+
+    @workflow
+    async def flow_of(flow: Flow) -> None:
+        if kind[0] == "step":
+            await work()
+        else:
+            async with flow.group("work") as group:
+                group.start(work)
+        await last()
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(flow_of, "go")
+        run, fails[0] = caught.value.result.run_id, False
+        kind[0] = {"step": "group", "group": "step"}[first]
+        with pytest.raises(JournalMismatch, match=f"work#1 is a {kind[0]} now, and a {first} in its journal"):
+            await rt.resume(run)
+        assert log == [first]
+        fork = await rt.fork(run, input="go on")
+        await rt.resume(fork)
+        assert log == [first, kind[0]]
+
+
 async def test_changed_guards_new_code() -> None:
     """A run that passed the place keeps to the old code, and a new run takes the new code, now and when resumed."""
     new, fails = [False], [True]

@@ -138,6 +138,7 @@ class Approvals:
         try:
             decided = await self._apply_decision(found.id, body)
         except ApprovalConflict as exc:
+            found = await self._find(scope, body.user)  # somebody else may have been faster since
             raise HttpError(
                 409, exc.code, f"this approval is {found.status} already", f"{exc.message}. {exc.hint}"
             ) from exc
