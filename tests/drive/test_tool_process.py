@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -98,7 +99,7 @@ async def test_at_its_deadline(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     async with Runtime() as rt:
         # The first call starts the process, so that the deadline is the function's alone.
-        replies = [ToolCall("1", "where"), ToolCall("2", "spin", f'{{"file": "{file}"}}'), "too slow"]
+        replies: list[Any] = [ToolCall("1", "where"), ToolCall("2", "spin", f'{{"file": "{file}"}}'), "too slow"]
         result = await rt.run(Agent(ScriptedModel(replies), tools=[process_tools.where, process_tools.spin]), "x")
 
     assert told(result)[1:] == ["spin failed: the tool spin took longer than 2 s, and was killed"]

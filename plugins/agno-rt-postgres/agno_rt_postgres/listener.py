@@ -68,15 +68,16 @@ class Listener:
 
     @asynccontextmanager
     async def watch(self, kind: str, *runs: str) -> AsyncIterator[Watch]:
-        """Listen for notifications on the runs. Look at the store within the block, then `wait`: nothing is missed."""
+        """Listen for notifications on the runs. Look at the store within the block, then `wait`: nothing is missed.
+
+        The first `wait` over a new connection returns at once: earlier notifications were not heard.
+        """
         ears = self._find_ears()
         watch = Watch(frozenset(f"{kind} {run}".encode() for run in runs))
         ears.watches.add(watch)
         try:
             if ears.connection is None and ears.reader is None:
                 await self._listen(ears, watch)
-                if ears.connection is not None:
-                    _forget_news(watch)  # the task looks anyway, after this
             ears.rests_since = None
             yield watch
         finally:
@@ -87,20 +88,23 @@ class Listener:
     async def wait(self, watch: Watch, seconds: float) -> None:
         """Wait until something may have happened, or `seconds` are over."""
         ears = self._find_ears()
-        with trio.move_on_after(seconds):
-            while not watch.has_news:
-                if ears.reader is not None:
-                    await watch.event.wait()
-                else:
-                    ears.reader = watch
-                    try:
-                        await self._read(ears, watch)
-                    finally:
-                        ears.reader = None
-                        _hand_on(ears, watch)
-                if not watch.has_news:
-                    _forget_news(watch)
-        _forget_news(watch)
+        try:
+            with trio.move_on_after(seconds):
+                while not watch.has_news:
+                    if ears.reader is not None:
+                        await watch.event.wait()
+                    else:
+                        ears.reader = watch
+                        try:
+                            await self._read(ears, watch)
+                        finally:
+                            ears.reader = None
+                    if not watch.has_news:
+                        _forget_news(watch)
+        finally:
+            _forget_news(watch)
+            if ears.reader is None:  # also if this task was to read, and leaves instead
+                _hand_on(ears, watch)
 
     def tidy(self) -> None:
         """Close a connection without readers: the server would keep the notifications for ever."""

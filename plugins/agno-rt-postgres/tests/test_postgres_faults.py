@@ -418,6 +418,47 @@ async def test_a_follower_whose_connection_is_cut(make_memory: Make, make_behind
     assert found == [str(at).encode() for at in range(12)]
 
 
+async def test_a_request_before_the_connection_listens(make_memory: Make) -> None:
+    """A wait over a new connection ends at once, since a request may have come before; the next wait ends by news."""
+    owner, other = make_memory(), make_memory()
+    with trio.fail_after(SECONDS):
+        await owner.create_run(RunRecord("r", "agent", owner="me"))
+        await other.cancel_run("r")
+        await owner.wait_requests(["r"], seconds=3_600)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: owner.wait_requests(["r"], seconds=3_600))
+            await other.send_signal("r", "mail", b"1")
+        for memory in (owner, other):
+            await memory.aclose()
+
+
+async def test_waiters_that_leave_together_leave_a_reader(make_memory: Make) -> None:
+    """When the task that reads for all leaves together with others, one that stays reads on."""
+    owner, waiter = make_memory(), make_memory()
+    heard = trio.Event()
+
+    async def wait(run: str) -> None:
+        await waiter.wait_requests([run], seconds=3_600)
+        heard.set()
+
+    with trio.fail_after(SECONDS):
+        for run in ("stays", "leaves"):
+            await owner.create_run(RunRecord(run, "agent", owner="me"))
+        await waiter.wait_requests(["stays"], seconds=3_600)  # until the connection listens
+        async with trio.open_nursery() as staying:
+            async with trio.open_nursery() as leaving:
+                for _ in range(20):
+                    leaving.start_soon(wait, "leaves")
+                await trio.testing.wait_all_tasks_blocked()
+                staying.start_soon(wait, "stays")
+                await trio.testing.wait_all_tasks_blocked()
+                leaving.cancel_scope.cancel()
+            await owner.cancel_run("stays")
+        assert heard.is_set()
+        for memory in (owner, waiter):
+            await memory.aclose()
+
+
 @pytest.mark.parametrize("ask", ["cancel", "signal"])
 async def test_requests_to_a_run_are_told(make_memory: Make, ask: str) -> None:
     """A process is told of a cancellation or a signal from another process."""

@@ -99,7 +99,8 @@ def test_killed_while_it_runs(launch: Launch, address: Address) -> None:
             pass
         first.kill()
         first.wait(PATIENCE)
-    second = launch(AGENTS, memory=SQLITE)
+    # Else the server would go on with the run by itself, as soon as the first one's lease has ended.
+    second = launch(AGENTS, memory=SQLITE, settings="wakes = false")
     with httpx2.Client(base_url=address(second), timeout=PATIENCE) as http:
         [run] = http.get("/runs", params={"status": "running"}).json()["runs"]
         with http.stream("POST", f"/runs/{run['id']}/resume", headers=SSE) as stream:

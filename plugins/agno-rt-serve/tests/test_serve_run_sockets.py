@@ -157,6 +157,7 @@ async def test_leaving(serve_agents: Any, until: Any, tmp_path: Path) -> None:
         served, "/agents/a/runs", lambda wire: _ask_for_run(wire, input="Go.", background=True)
     )
 
+    await until(lambda: len(asked) == 4)  # a run is acknowledged before it asks its model
     assert asked == ["asked", "cancelled", "asked", "asked"]
     assert events[-1]["content"] == "At last."
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
