@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from docutils.nodes import bullet_list
+from sphinx.addnodes import toctree
 from sphinx.domains.python import PyObject
 
 import agno_rt
@@ -255,6 +257,36 @@ def public_bases(_app: Any, _name: str, obj: Any, _options: Any, bases: list[Any
     bases[:] = _list_public_bases(obj)
 
 
+@cache
+def _list_titles(env: Any) -> dict[str, Any]:
+    """Return the contents of each page without sections: the title, and the pages below."""
+    contents = {page: toc.deepcopy() for page, toc in env.tocs.items()}
+    for toc in contents.values():
+        for entry in toc.children:
+            if len(entry) > 1:
+                entry[1:] = [bullet_list("", *below)] if (below := list(entry.findall(toctree))) else []
+    return contents
+
+
+def navigate_by_titles(app: Any, _page: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """Let the navigation, which has titles alone, copy titles alone: every page has it, and lists all pages.
+
+    Otherwise Sphinx copies the sections and the names of all pages for each, which took most of the build.
+    """
+    render = context["toctree"]
+
+    def render_titles(**options: Any) -> Any:
+        if not options.get("titles_only"):
+            return render(**options)
+        whole, app.env.tocs = app.env.tocs, _list_titles(app.env)
+        try:
+            return render(**options)
+        finally:
+            app.env.tocs = whole
+
+    context["toctree"] = render_titles
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     for field in PyObject.doc_field_types:
@@ -265,4 +297,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", quote_code, priority=400)
     app.connect("autodoc-process-signature", readable_signature)
     app.connect("autodoc-process-bases", public_bases)
+    # Before the theme, which renders the navigation.
+    app.connect("html-page-context", navigate_by_titles, priority=400)
     return {"parallel_read_safe": True}

@@ -531,7 +531,7 @@ class TestGone:
         await memory.aclose()
 
 
-KILLS = 200 if os.environ.get("CI") else 20
+KILLS = 60 if os.environ.get("CI") else 20
 
 STEPS = """
 import sys, trio

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 200 if os.environ.get("CI") else 20
+ROUNDS = 60 if os.environ.get("CI") else 20
 
 
 def test_every_run_resumes_and_nothing_is_done_twice(tmp_path: Path) -> None:

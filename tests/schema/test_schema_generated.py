@@ -27,7 +27,8 @@ from agno_rt.output import Output
 from agno_rt.tools import Tool, ToolArgumentError, tool
 from tests.strategies import Parameter, broken, fits, function_of, instances, parameter_types, parameters
 
-EXAMPLES = 10_000 if os.environ.get("CI") == "true" else 500
+# New ones each time. No branch of the kernel was reached first by an example after the 2,000th, of 4,800.
+EXAMPLES = 2_000 if os.environ.get("CI") == "true" else 500
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 """Each example makes classes, slowly on a busy machine."""
