@@ -236,9 +236,12 @@ class TestNginx:
         streamed = http.post(
             "/agents/assistant/runs", json={"input": "Hello"}, headers=headers | {"Accept": "text/event-stream"}
         )
+        place = "agents.example.com:8443"
+        elsewhere = http.get("/agents", headers=headers | {"Host": place, "Origin": f"https://{place}"})
         refused = http.get("/agents", headers=headers | {"Origin": "https://evil.example"})
 
         assert (ran.status_code, streamed.status_code, refused.status_code) == (200, 200, 403)
+        assert elsewhere.status_code == 200, "the page's own origin, on a port of its own"
         assert "event: run_ended" in streamed.text
         assert ran.headers["strict-transport-security"] == "max-age=31536000"
         lines = [json.loads(line) for line in (folder / "data" / "audit.jsonl").read_text().splitlines()]
