@@ -17,9 +17,10 @@ import trio.testing
 from agno_rt_serve.api.runs.background import Started
 from agno_rt_serve.api.runs.idempotency import Ask, IdempotencyKeys
 
-from agno_rt import Agent, MemoryPolicy, Runtime, Team, ToolCall, tool
+from agno_rt import Agent, MemoryPolicy, ModelResponse, Runtime, Team, ToolCall, tool
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.errors import ModelError
+from agno_rt.events import TextDelta
 from agno_rt.testing import ScriptedModel
 
 PATIENCE = 20.0
@@ -39,6 +40,18 @@ class Gate:
         self.asked += 1
         await self.opened.wait()
         return await ScriptedModel(["At last."]).respond(request, emit)
+
+
+class Wordy:
+    """A model that says more than the buffers of a connection hold."""
+
+    name = "wordy"
+
+    async def respond(self, request: Any, emit: Any = None) -> ModelResponse:
+        """Say ten million letters, and answer shortly."""
+        for _ in range(20):
+            await emit(TextDelta("w" * 500_000))
+        return ModelResponse("Enough.")
 
 
 @pytest.fixture
@@ -413,6 +426,25 @@ async def test_wrong_policy(serve_agents: Any) -> None:
 
     assert {each.status_code for each in answers} == {400}
     assert model.requests == []
+
+
+async def test_the_end_of_a_detached_team_comes_last(serve_agents: Any, memory_url: str) -> None:
+    """A client that reads late gets every word of the members before the end: many stop reading there."""
+    served = await serve_agents(Team([Agent(Wordy(), "ann")], "sequence", name="pair"), memory=memory_url)
+    body = {"input": "Go.", "disconnect": "detach", "within": True}
+    async with (
+        _open_client(served) as http,
+        http.stream("POST", "/agents/pair/runs", json=body, headers={"Accept": "text/event-stream"}) as answer,
+    ):
+        with trio.fail_after(PATIENCE):
+            while not (await http.get("/runs", params={"status": "completed"})).json()["runs"]:  # noqa: ASYNC110 - no event
+                await trio.sleep(0.05)
+        lines = [line async for line in answer.aiter_lines() if line.startswith("data: ")]
+    told = [json.loads(line.removeprefix("data: ")) for line in lines]
+
+    assert sum(len(event.get("text", "")) for event in told if event["type"] == "text_delta") == 10_000_000
+    begun = {event["agent"]: event["run_id"] for event in told if event["type"] == "run_started"}
+    assert (told[-1]["type"], told[-1]["run_id"]) == ("run_ended", begun["pair"])
 
 
 async def test_members_of_a_detached_team(serve_agents: Any, memory_url: str) -> None:

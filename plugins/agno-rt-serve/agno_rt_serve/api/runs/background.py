@@ -56,9 +56,10 @@ class Policy:
 
 @attrs.define(eq=False)
 class Started:
-    """A run in the background; `end` is set when the event `over` is."""
+    """A run in the background; `read` is set once every event was read, and `end` when the event `over` is."""
 
     run: str
+    read: trio.Event = attrs.Factory(trio.Event)
     over: trio.Event = attrs.Factory(trio.Event)
     end: End | None = None
 
@@ -178,6 +179,8 @@ class BackgroundRuns:
                         begun.error = None
                         begun.known.set()
             finally:
+                if begun.run is not None:
+                    begun.run.read.set()
                 self._runner.drop_stream(events.run_id)
                 if not self._is_handing_over:
                     self._on_result(task, events.result)

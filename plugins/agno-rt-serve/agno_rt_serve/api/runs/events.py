@@ -154,12 +154,22 @@ class RunEvents:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(within.send_all, send_in_turn)
-                last = await self._send_events(run, events, send_in_turn)
+                last = await self._send_events(run, self._end_last(run, events, within), send_in_turn)
                 nursery.cancel_scope.cancel()
-            await within.send_rest(send)
         finally:
             within.close()
         return last
+
+    async def _end_last(
+        self, run: str, events: AsyncIterator[tuple[int, Event]], within: EventsWithin
+    ) -> AsyncIterator[tuple[int, Event]]:
+        """Hold back the run's end until the events of runs within are sent: a client may stop reading at the end."""
+        async for number, event in events:
+            if isinstance(event, RunEnded):
+                if (started := self._background.find(run)) is not None:
+                    await started.read.wait()
+                await within.finish()
+            yield number, event
 
     async def wait_end(self, run: str) -> RunEnded | None:
         """Wait until a run of any process is over or paused. Return its last event, if the run has logged events."""

@@ -21,24 +21,24 @@ class EventsWithin:
 
     def __init__(self) -> None:
         self._into, self._pieces = trio.open_memory_channel[bytes](_MOST)
+        self._sent = trio.Event()
 
     def put(self, path: str, event: Event) -> bytes:
         """Add an event of the run at the path, unless too many wait."""
-        with suppress(trio.WouldBlock, trio.BrokenResourceError):
+        with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             self._into.send_nowait(server_sent_event_within(None, path, event))
         return b""
 
     async def send_all(self, send: Send) -> None:
-        """Send the pieces as they come, until cancelled."""
+        """Send the pieces as they come, until the last one is sent."""
         async for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._sent.set()
 
-    async def send_rest(self, send: Send) -> None:
-        """Send the pieces that wait."""
-        with suppress(trio.WouldBlock):
-            while True:
-                piece = self._pieces.receive_nowait()
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    async def finish(self) -> None:
+        """Take no more events, and wait until the pieces that wait are sent."""
+        self._into.close()
+        await self._sent.wait()
 
     def close(self) -> None:
         """Take no more events: the client is gone."""
