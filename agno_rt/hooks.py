@@ -91,6 +91,9 @@ class Hook:
         """Inspect or change the text that the model will see as the call's result."""
         return None
 
+    def check_tools(self, tools: Mapping[str, Tool]) -> None:
+        """Raise `UsageError` if the hook has a rule that cannot hold for the agent's tools. Called before a run."""
+
 
 @attrs.frozen
 class Verdict:

@@ -21,6 +21,7 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
     before_tool: tuple[Hook, ...] = ()
     after_tool: tuple[Hook | Guard, ...] = ()
     review_call: tuple[Hook, ...] = ()
+    check_tools: tuple[Hook, ...] = ()
     racing: tuple[Guard, ...] = ()
     holds: bool = False
 
@@ -47,6 +48,7 @@ class Hooks(msgspec.Struct, frozen=True, eq=False):
                 hook for hook in hooks[::-1] if hook in tool_guards or hook in _select_overriding(others, "after_tool")
             ),
             review_call=_select_overriding(others, "review_call"),
+            check_tools=_select_overriding(others, "check_tools"),
             racing=tuple(guard for guard in input_guards if guard.race),
             holds=bool(output_guards) or any(hook.holds for hook in others),
         )

@@ -275,7 +275,7 @@ class Resolver:
                 tools, offered = {**tools, form.tool.name: form.tool}, (*offered, form.tool)
         if settings.tool_choice != "auto" and memory.facts is None and not memory.context and not closed:
             check_choice(settings.tool_choice, tools, offered)
-        hooks = self._find_hooks(agent.hooks) if agent.hooks else None
+        hooks = self._find_hooks(agent.hooks, tools) if agent.hooks else None
         context = (*memory.context, *toolset.context) if toolset.context else memory.context
         providers = self._find_providers(context) if context else None
         summary = memory.summary
@@ -457,7 +457,7 @@ class Resolver:
             raise not_a_provider_error(entry, made)
         return cast(ContextProvider, self._bind(made)) if hasattr(made, "bound") else made
 
-    def _find_hooks(self, hooks: Sequence[Hook | Guardrail | Guard | str]) -> Hooks:
+    def _find_hooks(self, hooks: Sequence[Hook | Guardrail | Guard | str], tools: Mapping[str, Tool]) -> Hooks:
         """Return the hooks by their places; kept for each tuple, so that a guardrail from a spec is made once."""
         if isinstance(hooks, str) or not isinstance(hooks, Sequence):
             raise UsageError(f"an agent's hooks are {hooks!r}, not a sequence", hint="Write hooks=[...].")
@@ -466,10 +466,13 @@ class Resolver:
             known = self._hooks.get(key)
         except TypeError:
             # A hook that compares by value may have no hash, and then cannot be found again.
-            return Hooks.of([self._make_hook(entry) for entry in key])
-        if known is None:
             known = Hooks.of([self._make_hook(entry) for entry in key])
-            keep(self._hooks, key, known)
+        else:
+            if known is None:
+                known = Hooks.of([self._make_hook(entry) for entry in key])
+                keep(self._hooks, key, known)
+        for hook in known.check_tools:
+            hook.check_tools(tools)
         return known
 
     def _make_hook(self, entry: Hook | Guardrail | Guard | str) -> Hook | Guard:

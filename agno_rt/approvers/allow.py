@@ -12,10 +12,14 @@ import attrs
 
 from agno_rt._decide.grants import digest_tool, fits_pattern
 from agno_rt.context import RunContext
-from agno_rt.errors import UsageError
+from agno_rt.errors import UsageError, suggest
 from agno_rt.hooks import CallReview, Hook, Review
+from agno_rt.tools import Tool
 
 __all__ = ["Allow"]
+
+_OPEN = ("additionalProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf", "if")
+"""Keys of the schema of a tool that may have more arguments than the schema names."""
 
 
 @attrs.frozen
@@ -57,6 +61,17 @@ class Allow(Hook):
         elif self.until is not None and not isinstance(self.until, date):
             hint = "Give a date, or a datetime with a time zone."
             raise UsageError(f"until of Allow is {self.until!r}", hint=hint)
+
+    def check_tools(self, tools: Mapping[str, Tool]) -> None:
+        """Raise `UsageError` for a pattern of an argument that the tool does not have: no call would fit."""
+        tool = tools.get(self.tool)
+        if tool is None or any(tool.parameters.get(key) for key in _OPEN):
+            return
+        known = tool.parameters.get("properties", {})
+        if unknown := next((name for name in self.arguments if name not in known), None):
+            problem = f"Allow({self.tool!r}) has a pattern for {unknown!r}, and {self.tool} has no such argument"
+            hint = suggest("argument", unknown, known) if known else f"Leave the patterns out: Allow({self.tool!r})."
+            raise UsageError(problem, hint=hint)
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Copies everything of a memory into another: sessions, facts, and runs with all that belongs to them.
+"""Copies everything of a memory into another: sessions, facts, standing approvals, and runs with all of theirs.
 
 A second copy goes on where the first one was cut, and brings what has changed since.
 """
@@ -14,7 +14,16 @@ from agno_rt._runtime.shared_store.owners import seems_alive
 from agno_rt.errors import BackendError, Forbidden, NotFound, SessionConflict, UsageError
 from agno_rt.facts import MAX_FACTS
 from agno_rt.memory import CacheStore, FactStore, MemoryBackend
-from agno_rt.run_store import MOST_APPROVALS, EventLog, LeaseStore, RunConflict, RunStore, SignalStore
+from agno_rt.run_store import (
+    MOST_APPROVALS,
+    EventLog,
+    Grant,
+    GrantStore,
+    LeaseStore,
+    RunConflict,
+    RunStore,
+    SignalStore,
+)
 from agno_rt.upkeep import CopyKind, CopyStore, MigratingStore, RunCopy, SessionCopy
 
 __all__ = ["CopyReport", "Refused", "check_stored", "copy_memory", "is_same_time", "read_run"]
@@ -22,9 +31,13 @@ __all__ = ["CopyReport", "Refused", "check_stored", "copy_memory", "is_same_time
 AT_ONCE = 200
 """The most messages in one import: each may have megabytes."""
 
+MANY = 2**31 - 1
+"""The most standing approvals to list: all."""
+
 CLOCK_SECONDS = 0.01
 """The difference between two backends' forms of the same time, at most."""
 
+Show: TypeAlias = Callable[[str, int], Callable[[], None]]
 Outcome: TypeAlias = Literal["copied", "same"]
 KINDS: tuple[CopyKind, ...] = ("sessions", "facts", "runs")
 
@@ -38,7 +51,7 @@ def is_same_time(one: float, other: float) -> bool:
 class CopyReport:
     """What a copy has done: the numbers of copied things by kind, of those that were there already, and the rest."""
 
-    copied: dict[str, int] = attrs.Factory(lambda: dict.fromkeys(KINDS, 0))
+    copied: dict[str, int] = attrs.Factory(lambda: dict.fromkeys((*KINDS, "grants"), 0))
     same: int = 0
     left: list[str] = attrs.Factory(list)
     """What was not copied, each with its reason."""
@@ -54,9 +67,7 @@ async def check_stored(memory: MemoryBackend, url: str) -> None:
         raise UsageError(f"there is no memory at {url!r}", hint="See whether the address is right.")
 
 
-async def copy_memory(
-    source: MemoryBackend, target: MemoryBackend, show: Callable[[str, int], Callable[[], None]]
-) -> CopyReport:
+async def copy_memory(source: MemoryBackend, target: MemoryBackend, show: Show) -> CopyReport:
     """Copy everything of the source into the target, and report.
 
     `show(kind, total)` is called for each kind, and returns a function to call for each thing that is done. Raises
@@ -86,9 +97,36 @@ async def copy_memory(
                 report.copied[kind] += outcome == "copied"
                 report.same += outcome == "same"
             advance()
+    await _copy_grants(source, target, report, show)
     if isinstance(source, CacheStore):
         report.left.append("cached answers: they are made anew")
     return report
+
+
+async def _copy_grants(source: MemoryBackend, target: MemoryBackend, report: CopyReport, show: Show) -> None:
+    if not isinstance(source, GrantStore):
+        return
+    try:
+        grants: list[Grant] = await _read(source.grants(limit=MANY))
+    except Refused as exc:
+        report.left.append(f"standing approvals: {exc}")
+        return
+    if grants and not isinstance(target, GrantStore):
+        report.left.append(f"{len(grants)} standing approvals: {type(target).__name__} keeps none")
+    if not grants or not isinstance(target, GrantStore):
+        return
+    advance = show("standing approvals", len(grants))
+    known = {each.id for each in await target.grants(limit=MANY)}
+    for grant in grants:
+        if grant.id in known:
+            report.same += 1
+        else:
+            try:
+                await target.add_grant(grant)
+                report.copied["grants"] += 1
+            except UsageError as exc:
+                report.left.append(f"standing approval {grant.id!r}: {exc.message}")
+        advance()
 
 
 async def _copy_session(source: Any, target: Any, session: str) -> Outcome:

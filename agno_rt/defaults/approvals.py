@@ -14,6 +14,7 @@ from agno_rt.hookspecs import Register, hookimpl
 
 if TYPE_CHECKING:
     from agno_rt.approvers.allow import Allow
+    from agno_rt.tools import Tool
 
 __all__ = ["agno_rt_register_guardrails"]
 
@@ -42,6 +43,13 @@ class _AllowAll(Hook):
 
     allowed: tuple[Allow, ...]
     name: str = "allow"
+
+    def check_tools(self, tools: Mapping[str, Tool]) -> None:
+        try:
+            for each in self.allowed:
+                each.check_tools(tools)
+        except UsageError as exc:
+            raise UsageError(f"[[plugins.approvals.allow]]: {exc.message}", hint=exc.hint) from None
 
     async def review_call(self, context: RunContext, asked: CallReview) -> Review | None:
         for each in self.allowed:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from agno_rt.events import ApprovalReviewed, Event
 from agno_rt.hooks import CallReview, Hook, Review
 from agno_rt.models import Emit
 from agno_rt.project import load_project
+from agno_rt.readiness import check_ready
 from agno_rt.run_store import Resume
 from agno_rt.testing import CancelPoint, KillPoint, ScriptedModel, cancel_everywhere, kill_everywhere
+from agno_rt.tools import Tool, Toolkit
 
 STORED = MemoryPolicy(journal=True)
 APPROVE = '{"reason": "it is small", "decision": "approve"}'
@@ -242,6 +245,36 @@ class TestAllow:
         judge = Judge(PERSON)
         result, [review] = await run(payer(Allow("pay"), ModelApprover(judge)))
         assert (result.status, review.by, judge.requests) == ("completed", "allow pay", [])
+
+    @pytest.mark.parametrize("opens", [False, True])
+    async def test_a_misspelt_argument(self, opens: bool) -> None:
+        """A pattern that no call can fit is an error before the first run, with the tool and the nearest argument."""
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[list[Tool]]:
+            yield [pay]
+
+        wanted = r"(?s)Allow\('pay'\) .* 'amuont', and pay has no such argument.*Did you mean 'amount'"
+        tools = [Toolkit("bank", open=connect)] if opens else [pay]
+        agent = Agent(ScriptedModel(["done"]), "payer", tools=tools, memory=STORED, hooks=[Allow("pay", {"amuont": 5})])
+        settings = {"approvals": {"allow": [{"tool": "pay", "arguments": {"amuont": 5}}]}}
+        async with Runtime(settings=settings) as rt:
+            with pytest.raises(UsageError, match=wanted):
+                await rt.run(agent, "go")
+            [error] = [each for each in await check_ready(rt, agent, toolkits=True) if each.level == "error"]
+            assert "'amuont'" in error.message
+            by_file = attrs.evolve(agent, hooks=["approvals:allow"])
+            with pytest.raises(UsageError, match=rf"(?s)plugins.approvals.allow.*{wanted.removeprefix('(?s)')}"):
+                await rt.run(by_file, "go")
+
+    async def test_a_tool_of_open_arguments(self) -> None:
+        """A tool that takes arguments beside the named ones may have a pattern for any; so may another agent's tool."""
+        schema = {"type": "object", "properties": {}, "additionalProperties": True}
+        free = attrs.evolve(pay, parameters=schema, approve=True)
+        for tools in ([free], []):
+            agent = Agent(ScriptedModel(["done"]), tools=tools, memory=STORED, hooks=[Allow("pay", {"to": "*"})])
+            async with Runtime() as rt:
+                assert (await rt.run(agent, "go")).content == "done"
 
     @pytest.mark.parametrize(
         "fields",

@@ -18,7 +18,7 @@ from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.errors import BackendError
 from agno_rt.memory import MemoryBackend
-from agno_rt.run_store import Approval, Entry, RunChange, RunRecord
+from agno_rt.run_store import Approval, Entry, Grant, RunChange, RunRecord
 from agno_rt.testing import Faults, fail_everywhere
 from agno_rt.upkeep import RunCopy, SessionCopy
 
@@ -47,6 +47,8 @@ async def fill(store: Any) -> None:
     await store.log_events("paused", [b"1", b"2"], first=1, owner=GONE)
     call = Approval("paused.1", "paused", CALL)
     await store.change_run("paused", RunChange("paused", approvals=[call]), owner=GONE)
+    await store.add_grant(Grant("g1", "pay", "digest", user="ann", created_at=5.0, pattern={"to": "*"}))
+    await store.add_grant(Grant("g2", "pay", "digest", session="one", arguments="{}", expires_at=9e9))
     await store.cache("key", b"value")
 
 
@@ -61,7 +63,7 @@ async def read_all(store: Any) -> dict[str, Any]:
         record, entries = await store.load_run(run)
         events = [event for _, event in await store.load_events(run)]
         found[run] = RunCopy(record, entries, await store.approvals(run=run), await store.signals(run), events)
-    return found
+    return {**found, "grants": await store.grants()}
 
 
 async def copy(source: MemoryBackend, target: MemoryBackend) -> CopyReport:
@@ -81,8 +83,8 @@ async def test_copies_everything_between_any_two(tmp_path: Path) -> None:
 
     assert everything[0] == everything[1] == everything[2]
     assert list(everything[0]) == list(everything[1]) == list(everything[2])
-    assert there.copied == back.copied == {"sessions": 3, "facts": 1, "runs": 2}
-    assert (sum(again.copied.values()), again.same) == (0, 6)
+    assert there.copied == back.copied == {"sessions": 3, "facts": 1, "runs": 2, "grants": 2}
+    assert (sum(again.copied.values()), again.same) == (0, 8)
     assert there.left == ["cached answers: they are made anew"]
 
 
@@ -97,13 +99,14 @@ async def test_a_second_copy_brings_what_has_changed(tmp_path: Path) -> None:
     await source.claim_run("paused", GONE, held_by=None)
     await source.change_run("paused", RunChange("completed", "done", entries=[Entry(1, "ended", b"z")]), owner=GONE)
     await target.append("one", make_messages(1), version=1)
+    await source.add_grant(Grant("g3", "pay", "digest", agent="a"))
     report = await copy(source, target)
     copied = {name: found for name, found in (await read_all(source)).items() if name != "one"}
     kept = {name: found for name, found in (await read_all(target)).items() if name != "one"}
     await target.aclose()
 
     assert kept == copied
-    assert report.copied == {"sessions": 2, "facts": 1, "runs": 1}
+    assert report.copied == {"sessions": 2, "facts": 1, "runs": 1, "grants": 1}
     assert report.left[0] == "session 'one': another session has its id there"
 
 
@@ -167,9 +170,12 @@ def test_the_command_copies(agno: Agno, tmp_path: Path) -> None:
     again = agno("memory", "copy", *urls)
 
     assert (first.returncode, again.returncode) == (0, 0)
-    assert "Copied 3 sessions, 1 user with facts and 2 runs; 0 were there already." in first.stderr
+    assert (
+        "Copied 3 sessions, 1 user with facts and 2 runs, and 2 standing approvals; 0 were there already."
+        in first.stderr
+    )
     assert "not copied: cached answers" in first.stderr
-    assert "Copied 0 sessions, 0 users with facts and 0 runs; 6 were there already." in again.stderr
+    assert "Copied 0 sessions, 0 users with facts and 0 runs; 8 were there already." in again.stderr
     wrong = agno("memory", "copy", f"sqlite:///{tmp_path}/none.db", urls[1])
     assert (wrong.returncode, (tmp_path / "none.db").exists()) == (2, False)
     assert "there is no memory at" in wrong.stderr

@@ -34,9 +34,9 @@ def copy(source: str, target: str, config: str | None) -> int:
     """Copy everything in the memory FROM into the memory TO.
 
     Both are URLs, such as sqlite:///agents.db. Copied are sessions with their messages, data and titles, facts, and
-    runs with journals, approvals, signals and events; all with their times and owners. What is in TO stays. Run the
-    same command again to go on after a cut, and to bring what has changed since. What cannot be copied is named, and
-    the exit code is 1 then.
+    runs with journals, approvals, signals and events, and standing approvals; all with their times and owners. What is
+    in TO stays, also a standing approval that was revoked in FROM since. Run the same command again to go on after a
+    cut, and to bring what has changed since. What cannot be copied is named, and the exit code is 1 then.
     """
     from agno_rt.cli.copy_memory import check_stored, copy_memory
     from agno_rt.cli.open_memory import Place
@@ -56,7 +56,8 @@ def copy(source: str, target: str, config: str | None) -> int:
     report = Place(config, source).open(act)
     done = [counted(count, kind.removesuffix("s")) for kind, count in report.copied.items()]
     facts = done[1].replace("fact", "user") + " with facts"
-    notice(f"Copied {done[0]}, {facts} and {done[2]}; {report.same:,} were there already.")
+    grants = f", and {done[3].replace('grant', 'standing approval')}" if report.copied["grants"] else ""
+    notice(f"Copied {done[0]}, {facts} and {done[2]}{grants}; {report.same:,} were there already.")
     for each in report.left:
         show_warning(f"not copied: {one_line(each)}", "")
     return 1 if any(not each.startswith("cached answers") for each in report.left) else 0

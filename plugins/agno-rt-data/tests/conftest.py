@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,9 +14,10 @@ import pytest
 from agno_rt_data.settings import DatabaseSettings, DataSettings
 from agno_rt_data.sql_base import Database
 from agno_rt_data.sql_toolkit import make_database
-from psycopg import pq
 
-SERVER = os.environ.get("AGNO_RT_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+from tests.servers.postgres_server import find_server
+from tests.servers.postgres_server import run_sql as execute
+
 ENGINES = ("sqlite", "duckdb", "postgresql")
 TABLES = (
     "CREATE TABLE customers (id INTEGER PRIMARY KEY, city VARCHAR NOT NULL);"
@@ -31,48 +31,27 @@ TABLES = (
 RunSql = Callable[[str], list[tuple[str | None, ...]]]
 
 
-def run_at(url: str, sql: str) -> list[tuple[str | None, ...]]:
-    """Execute SQL at the server, past the toolkit, and return the rows of the last statement."""
-    conn = pq.PGconn.connect(url.encode())
-    try:
-        assert conn.status == pq.ConnStatus.OK, conn.error_message.decode()
-        result = conn.exec_(sql.encode())
-        assert result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK), result.error_message.decode()
-        rows = [[result.get_value(row, at) for at in range(result.nfields)] for row in range(result.ntuples)]
-        return [tuple(None if value is None else value.decode() for value in row) for row in rows]
-    finally:
-        conn.finish()
-
-
 @pytest.fixture(scope="session")
 def server() -> str:
     """Return the URL of the server; skip where there is none, unless in CI."""
-    conn = pq.PGconn.connect(SERVER.encode() + b"?connect_timeout=3")
-    there, why = conn.status == pq.ConnStatus.OK, conn.error_message.decode().strip()
-    conn.finish()
-    if not there:
-        message = f"no PostgreSQL at {urlsplit(SERVER).hostname}: {why}; name a server in AGNO_RT_TEST_POSTGRES"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return SERVER
+    return find_server()
 
 
 @pytest.fixture(scope="session")
 def postgres_url(server: str) -> Iterator[str]:
     """Return the URL of a new database with the tables; the user is a superuser, the worst case."""
     name = f"data_{secrets.token_hex(6)}"
-    run_at(server, f"CREATE DATABASE {name}")
+    execute(f"CREATE DATABASE {name}", server)
     url = urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-    run_at(url, TABLES + "CREATE SEQUENCE numbers")
+    execute(TABLES + "CREATE SEQUENCE numbers", url)
     yield url
-    run_at(server, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(f"DROP DATABASE {name} WITH (FORCE)", server)
 
 
 @pytest.fixture
 def run_sql(postgres_url: str) -> RunSql:
     """Execute SQL in the database at the server, past the toolkit."""
-    return lambda sql: run_at(postgres_url, sql)
+    return lambda sql: execute(sql, postgres_url)
 
 
 @pytest.fixture(params=ENGINES)

@@ -18,9 +18,11 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx2
 import pytest
 import trio
+import trio.testing
 from agno_rt_mcp import make_toolkit
 from agno_rt_mcp.errors import LoginNeeded, ServerUnavailable
 from agno_rt_mcp.oauth.login import log_in, log_out
+from agno_rt_mcp.oauth.store import LoginStore
 from agno_rt_mcp.settings import OAuthSettings, ServerSettings
 
 from agno_rt import Agent, Runtime
@@ -422,6 +424,51 @@ async def test_a_client_of_the_settings_is_not_registered(issuer: Issuer) -> Non
         await log_in_as_person(server(issuer, oauth=OAuthSettings(client_id=name, port=8765)))
     assert [each["client_id"] for each in issuer.asked] == ["mine", document, "client2"]
     assert issuer.counts["register"] == 1
+
+
+async def test_a_logout_leaves_the_lock_of_another_process(
+    issuer: Issuer, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A login that is removed while it is renewed stays locked, and the lock is free for the next one afterwards."""
+    first, second = LoginStore(server(issuer)), LoginStore(server(issuer))
+    order: list[str] = []
+
+    async def renew() -> None:
+        async with second.holding():
+            order.append("second")
+
+    async with trio.open_nursery() as nursery:
+        async with first.holding():
+            second.remove()
+            nursery.start_soon(renew)
+            await trio.sleep(1)
+            order.append("first")
+        await trio.sleep(1)
+        assert order == ["first", "second"]
+
+
+async def test_a_lock_unlinked_meanwhile_is_taken_anew(
+    issuer: Issuer, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Who waits for a lock whose file goes away waits for the file in its place, and holds that alone."""
+    first, second, third = (LoginStore(server(issuer)) for _ in range(3))
+    order: list[str] = []
+
+    async def renew(store: LoginStore, name: str) -> None:
+        async with store.holding():
+            order.append(f"{name} begins")
+            await trio.sleep(1)
+            order.append(f"{name} ends")
+
+    async with trio.open_nursery() as nursery:
+        async with first.holding():
+            nursery.start_soon(renew, second, "second")
+            await trio.sleep(0.5)
+            [name] = [each for each in os.listdir(tmp_path) if each.startswith(".LOGIN_")]
+            os.unlink(tmp_path / name)
+        await trio.sleep(0.1)
+        nursery.start_soon(renew, third, "third")
+    assert order == ["second begins", "second ends", "third begins", "third ends"]
 
 
 async def test_a_logout_takes_the_tokens_back(issuer: Issuer, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
+from collections import Counter
 from importlib.util import find_spec
+
+import trio
 
 from agno_rt.knowledge.documents import Document
 from agno_rt.knowledge.reading import Unread
+from agno_rt.wire.html_tags import Tag, read_tags
 from agno_rt_readers.base import FileReader, TextBuilder, decode_text
 from agno_rt_readers.paragraphs import as_heading, as_text
 from agno_rt_readers.settings import ReaderSettings
@@ -16,6 +19,11 @@ __all__ = ["HtmlReader"]
 
 SHORTEST = 200
 """The fewest characters of an article: on a short page, trafilatura takes the article for decoration."""
+
+MOST_PARTS = 50_000
+MOST_ATTRIBUTES = 1_000
+"""The most tags and texts of a page, and attributes of a tag, for trafilatura, whose time grows with their square
+(measured: 40,000 attributes of one tag take 20 s)."""
 
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}charset=["']?([a-zA-Z0-9_-]{1,40})""", re.IGNORECASE)
 _SKIPPED = frozenset({"script", "style", "template", "nav", "footer", "aside", "noscript", "svg", "head"})
@@ -44,10 +52,8 @@ class HtmlReader(FileReader):
     def load(self, unread: Unread) -> Document:
         """See `FileReader.load`."""
         page = _decode(unread.source, self.load_bytes(unread))
-        builder, plain = TextBuilder(unread.source, self.settings.max_characters), _Page()
-        plain.feed(page)
-        plain.close()
-        article = _find_article(page) if self._has_library else ""
+        builder, plain = TextBuilder(unread.source, self.settings.max_characters), _Page(page)
+        article = _find_article(page) if self._has_library and plain.is_plain else ""
         # Where trafilatura is unsure, it loses the headings, which citations need.
         has_headings = _ANY_HEADING.search("\n\n".join(plain.blocks)) is not None
         if len(article) >= SHORTEST and (not has_headings or _ANY_HEADING.search(article)):
@@ -75,57 +81,72 @@ def _find_article(page: str) -> str:
     return (trafilatura.extract(page, output_format="markdown", include_comments=False) or "").strip()
 
 
-class _Page(HTMLParser):
+class _Page:
     """The blocks of a page in Markdown, and its title."""
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
+    def __init__(self, page: str) -> None:
         self.blocks: list[str] = []
         self.title = ""
+        self.is_plain = True
+        """True for a page that trafilatura reads in seconds."""
+
         self._text: list[str] = []
         self._level = 0
         self._skipped: list[str] = []
+        # A look into the list for each end would take a time that grows with the square of the page.
+        self._counts: Counter[str] = Counter()
         self._is_title = self._is_code = False
+        for count, part in enumerate(read_tags(page)):
+            if not count % 10_000:
+                trio.from_thread.check_cancelled()
+            if isinstance(part, str):
+                self._take_text(part)
+            elif part.is_end:
+                self._end(part.name)
+            else:
+                self._start(part)
+                self.is_plain = self.is_plain and count < MOST_PARTS and part.attribute_count <= MOST_ATTRIBUTES
+        self._finish()
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def _start(self, tag: Tag) -> None:
         """Begin a block, or a part to leave out."""
-        if tag == "title" and not self.title:
+        name = tag.name
+        if name == "title" and not self.title:
             self._is_title = True
-        elif tag in _SKIPPED:
-            self._skipped.append(tag)
-        elif tag in ("td", "th"):
+        elif name in _SKIPPED:
+            if not tag.is_empty:
+                self._skipped.append(name)
+                self._counts[name] += 1
+        elif name in ("td", "th"):
             self._text.append(" | " if self._text else "")
-        elif tag in _BLOCKS or tag in _HEADINGS:
-            if tag == "body":
-                self._skipped.clear()  # a head need not be closed
+        elif name in _BLOCKS or name in _HEADINGS:
+            if name == "body":
+                # A head need not be closed.
+                self._skipped.clear()
+                self._counts.clear()
             self._finish()
-            self._level = int(tag[1]) if tag in _HEADINGS else 0
-            self._is_code = tag == "pre"
-            if tag == "li":
+            self._level = int(name[1]) if name in _HEADINGS else 0
+            self._is_code = name == "pre"
+            if name == "li":
                 self._text.append("- ")
 
-    def handle_endtag(self, tag: str) -> None:
+    def _end(self, name: str) -> None:
         """End a block, or a part to leave out."""
-        if tag == "title":
+        if name == "title":
             self._is_title = False
-        elif tag in self._skipped:
+        elif self._counts[name]:
             # An element that is never closed ends with the one around it.
-            while self._skipped.pop() != tag:
-                pass
-        elif tag in _BLOCKS or tag in _HEADINGS:
+            while (last := self._skipped.pop()) != name:
+                self._counts[last] -= 1
+            self._counts[name] -= 1
+        elif name in _BLOCKS or name in _HEADINGS:
             self._finish()
 
-    def handle_data(self, data: str) -> None:
-        """Take text."""
+    def _take_text(self, text: str) -> None:
         if self._is_title:
-            self.title += data
+            self.title = self.title or text
         elif not self._skipped:
-            self._text.append(data)
-
-    def close(self) -> None:
-        """Finish the last block."""
-        super().close()
-        self._finish()
+            self._text.append(text)
 
     def _finish(self) -> None:
         text = "".join(self._text)

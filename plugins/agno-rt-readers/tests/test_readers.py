@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -107,6 +108,42 @@ async def test_a_long_page_is_cut_down_to_its_article() -> None:
 
     assert "prize" not in text
     assert text.count("## Day") == 8
+
+
+HOSTILE = [
+    *("<svg>{}</p>", "<title>x<b>", "<!--", "<!x", "<?x", "<a <", "<div>", "<nav></aside>", "<p>x", "<a b='c\" "),
+    *("<a " + " ".join(f"a{number}=1" for number in range(100)) + ">", "&#x9", "<li>x<td>"),
+]
+
+
+@pytest.mark.parametrize("place", range(len(HOSTILE)))
+async def test_hostile_pages_take_linear_time(place: int) -> None:
+    """The time for a page grows with its length alone: twice the page takes about twice the time."""
+    whole = HOSTILE[place] * (400_000 // len(HOSTILE[place]))
+    if "{}" in whole:
+        start, end = HOSTILE[place].split("{}")
+        whole = start * 50_000 + end * 50_000
+
+    async def measure(page: str) -> float:
+        began = time.process_time()
+        with suppress(UsageError):  # a page without text
+            await read(".html", page.encode())
+        return time.process_time() - began
+
+    half = f"{whole[: len(whole) // 4]}{whole[len(whole) // 2 : -len(whole) // 4]}"
+    # With the square of the length, the whole would take four times as long.
+    assert await measure(whole) < max(3 * await measure(half), 0.5)
+
+
+@pytest.mark.parametrize("make", [lambda many: f"<a {many}>", lambda many: f"<p {many}>x</p>"])
+async def test_a_page_too_costly_for_trafilatura_is_read_whole(make: Callable[[str], str]) -> None:
+    """A tag of 20,000 attributes does not get to trafilatura, which would take seconds."""
+    story = "<h2>Soup</h2>" + "<p>The cook made a soup of leeks.</p>" * 20
+    page = f"<body><article>{story}</article>" + make(" ".join(f"a{number}=1" for number in range(20_000)))
+    began = time.process_time()
+    text = (await read(".html", page.encode())).text
+    assert time.process_time() - began < 2
+    assert text.count("The cook made") == 20
 
 
 async def test_rows_tell_their_columns() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from agno_rt.wire.html_tags import read_tags
 
 __all__ = ["find_parameter", "html_to_text", "pick", "read_document", "shorten", "show_part", "write_document"]
 
@@ -40,44 +41,20 @@ def find_parameter(link: Any, *names: str) -> str | None:
     return next((query[name][0] for name in names if name in query), None)
 
 
-class _Text(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        """Begin a line at a block."""
-        self._silent += tag in _SILENT
-        if tag in _BLOCKS:
-            self.parts.append("\n- " if tag == "li" else "\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        """End a cell or a block."""
-        if tag in _SILENT:
-            self._silent = max(0, self._silent - 1)
-        elif tag in _BLOCKS:
-            self.parts.append("\n")
-        elif tag in ("td", "th"):
-            self.parts.append(" | ")
-
-    def handle_data(self, data: str) -> None:
-        """Take the text."""
-        if not self._silent:
-            self.parts.append(data)
-
-    def unknown_decl(self, data: str) -> None:
-        """Take the text of a CDATA section: Confluence has code in them."""
-        if data.startswith("CDATA["):
-            self.parts.append(data[6:])
-
-
 def html_to_text(html: str) -> str:
-    """Return the text of HTML, a line for each block."""
-    parser = _Text()
-    parser.feed(html)
-    parser.close()
-    lines = (" ".join(line.split()) for line in "".join(parser.parts).splitlines())
+    """Return the text of HTML, a line for each block. Confluence has code in CDATA sections."""
+    parts: list[str] = []
+    silent = 0
+    for part in read_tags(html, has_cdata=True):
+        if isinstance(part, str):
+            parts += [] if silent else [part]
+        elif part.name in _SILENT:
+            silent = max(0, silent - 1) if part.is_end else silent + (not part.is_empty)
+        elif part.name in _BLOCKS:
+            parts.append("\n- " if part.name == "li" and not part.is_end else "\n")
+        elif part.name in ("td", "th") and part.is_end:
+            parts.append(" | ")
+    lines = (" ".join(line.split()) for line in "".join(parts).splitlines())
     return "\n".join(line for line in lines if line and line != "-")
 
 

@@ -7,8 +7,8 @@ from urllib.parse import urljoin
 
 import attrs
 
+from agno_rt.wire.html_tags import Tag, read_tags
 from agno_rt_web.decode import clean_line, clean_text
-from agno_rt_web.html import Tag, read_tags
 
 __all__ = ["Page", "read_page"]
 

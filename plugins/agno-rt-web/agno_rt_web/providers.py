@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import trio
 
+from agno_rt.wire.html_tags import Tag, read_tags
 from agno_rt_web.client import Reply
 from agno_rt_web.decode import clean_line
 from agno_rt_web.errors import ServiceError
-from agno_rt_web.html import Tag, read_tags
 from agno_rt_web.services import ServiceClient, list_of, text_of
 
 __all__ = ["PROVIDERS", "Found", "plain_text", "search_duckduckgo"]

@@ -88,10 +88,20 @@ class LoginStore:
         self._file.set(self._name, json.dumps(msgspec.to_builtins(login)))
 
     def remove(self) -> bool:
-        """Forget the login; return whether there was one."""
-        with suppress(FileNotFoundError):
-            self._lock_path.unlink()
+        """Forget the login; return whether there was one. A lock that anybody holds stays."""
+        self._unlink_free_lock()
         return self._file.remove(self._name)
+
+    def _unlink_free_lock(self) -> None:
+        with suppress(ImportError, FileNotFoundError, BlockingIOError):
+            import fcntl
+
+            number = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock_path.unlink()
+            finally:
+                os.close(number)
 
     @property
     def _lock_path(self) -> Path:
@@ -108,19 +118,34 @@ class LoginStore:
         except ImportError:  # Windows
             yield
             return
-        try:
-            self._lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            number = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise ConfigError(f"{self.shown} cannot be changed: {exc.strerror}", hint=_ELSEWHERE) from exc
+        number = self._open_lock()
         try:
             with trio.move_on_after(_PATIENCE):
                 while True:
                     try:
                         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        break
+                        if self._is_there(number):
+                            break
                     except BlockingIOError:
                         await trio.sleep(_POLL)
+                    else:
+                        left, number = number, self._open_lock()
+                        os.close(left)
             yield
         finally:
             os.close(number)
+
+    def _open_lock(self) -> int:
+        """Open the file of the lock. Raises `ConfigError`."""
+        try:
+            self._lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise ConfigError(f"{self.shown} cannot be changed: {exc.strerror}", hint=_ELSEWHERE) from exc
+
+    def _is_there(self, number: int) -> bool:
+        """Return whether the open file still has its name: another process may have unlinked the file meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(number), os.stat(self._lock_path))
+        except FileNotFoundError:
+            return False
