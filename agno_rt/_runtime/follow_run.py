@@ -19,7 +19,10 @@ WAIT_SECONDS = 5.0
 """The longest wait for an event before a look whether the run is still there."""
 
 LINGER_SECONDS = 2.0
-"""How long the last event of a run that is over may come later than the end of the run."""
+"""The wait for another event of a run that is over, by a follower who has seen none, or an earlier end."""
+
+LATE_SECONDS = 10.0
+"""The wait for the last event of a run that is over, by a follower who has seen events before. Disks may be slow."""
 
 LINGER_LOOK_SECONDS = 0.05
 
@@ -69,6 +72,7 @@ async def _read_events(store: RunStore, log: EventLog, run: str, after: int) -> 
         # A run that was resumed and has ended since the last look has another end than the one seen.
         if (isinstance(last, RunEnded) and last.status == record.status) or trio.current_time() >= ends:
             return
-        # The last event is logged just after the end is stored.
-        ends = min(ends, trio.current_time() + LINGER_SECONDS)
+        # The last event is logged just after the end is stored. A killed process leaves a run without one.
+        is_cut = last is not None and not isinstance(last, RunEnded)
+        ends = min(ends, trio.current_time() + (LATE_SECONDS if is_cut else LINGER_SECONDS))
         await trio.sleep(LINGER_LOOK_SECONDS)

@@ -208,6 +208,7 @@ class Calling:
             note("asked")
             return ModelResponse("Let me see.", self.calls)
         while request.messages[-len(told) - 2].text == "wait" and not Path("go").exists():
+            Path("waits").touch()
             await trio.sleep(0.01)
         note("answered")
         return ModelResponse(f"Done: {'; '.join(told)}")
@@ -326,6 +327,24 @@ def started(project: Path, environment: dict[str, str]) -> Iterator[Callable[...
     for process in running:
         process.kill()
         process.communicate(timeout=SECONDS)
+
+
+@pytest.fixture
+def under_way(started: Callable[..., subprocess.Popen[str]], durable: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start a run and stop in its middle, `under_way("--session", "s")`: its tool is over, and its model asked again.
+
+    The run goes on once there is a file `go` in the project's folder.
+    """
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        process, until = started("run", "looker", "wait", *args), time.monotonic() + SECONDS
+        while not (durable / "waits").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until, "it did not ask its model again"
+            time.sleep(0.02)
+        return process
+
+    return start
 
 
 @attrs.define

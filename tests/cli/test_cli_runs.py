@@ -36,15 +36,6 @@ def shown(agno: Agno, run: str) -> dict[str, Any]:
     return found
 
 
-def under_way(started: Started, *args: str) -> subprocess.Popen[str]:
-    """Start a process and stop in the middle of its run: the tool call is over, and the model is asked again."""
-    process = started("run", "looker", "wait", *args)
-    assert process.stderr is not None
-    while "← look" not in (line := process.stderr.readline()):
-        assert line, "it ended before its tool did"
-    return process
-
-
 def test_lists_the_runs(agno: Agno) -> None:
     """The last changed run comes first, with its input; options choose the status, the session and the user."""
     agno("run", "looker", "Go.", "--session", "s", "--user", "ann")
@@ -94,9 +85,9 @@ def test_shows_each_step(agno: Agno) -> None:
     assert approval["status"] == "pending"
 
 
-def test_a_run_survives_its_process(agno: Agno, started: Started, durable: Path) -> None:
+def test_a_run_survives_its_process(agno: Agno, under_way: Started, durable: Path) -> None:
     """After kill -9 another process goes on with the run, and repeats no finished step."""
-    process = under_way(started, "--session", "s")
+    process = under_way("--session", "s")
     [run] = runs(agno)
     beside = agno("runs", "resume", run["id"])
     process.send_signal(signal.SIGKILL)
@@ -119,9 +110,9 @@ def test_a_run_survives_its_process(agno: Agno, started: Started, durable: Path)
     assert json.loads(again.stdout)["error"]["code"] == "run_conflict"
 
 
-def test_force_takes_a_run_over(agno: Agno, started: Started, durable: Path) -> None:
+def test_force_takes_a_run_over(agno: Agno, started: Started, under_way: Started, durable: Path) -> None:
     """`--force` takes a run from the process that carries it out; that process fails, and its answer is dropped."""
-    process = under_way(started)
+    process = under_way()
     [run] = runs(agno)
     forcing = started("runs", "resume", run["id"], "--force")
     while runs(agno)[0]["owner"] == run["owner"]:
@@ -135,9 +126,9 @@ def test_force_takes_a_run_over(agno: Agno, started: Started, durable: Path) -> 
     assert [step["kind"] for step in shown(agno, run["id"])["journal"]] == STEPS
 
 
-def test_a_run_is_cancelled_from_another_process(agno: Agno, started: Started, durable: Path) -> None:
+def test_a_run_is_cancelled_from_another_process(agno: Agno, under_way: Started, durable: Path) -> None:
     """`runs cancel` ends a run of another process; the run is stored as cancelled, and can be resumed."""
-    process = under_way(started)
+    process = under_way()
     [run] = runs(agno)
 
     done = agno("runs", "cancel", run["id"])
@@ -162,9 +153,9 @@ def test_a_paused_run_is_cancelled_at_once(agno: Agno) -> None:
     assert runs(agno)[0]["status"] == "cancelled"
 
 
-def test_what_a_process_left_behind_is_cleared_away(agno: Agno, started: Started) -> None:
+def test_what_a_process_left_behind_is_cleared_away(agno: Agno, under_way: Started) -> None:
     """A run whose process was killed can be cancelled without notice to anybody, and deleted without force."""
-    process = under_way(started)
+    process = under_way()
     [run] = runs(agno)
     process.kill()
     process.wait(60)
@@ -175,9 +166,9 @@ def test_what_a_process_left_behind_is_cleared_away(agno: Agno, started: Started
     assert runs(agno) == []
 
 
-def test_ctrl_c_says_how_to_go_on(agno: Agno, started: Started, durable: Path) -> None:
+def test_ctrl_c_says_how_to_go_on(agno: Agno, under_way: Started, durable: Path) -> None:
     """Ctrl-C loses no stored run: the command to go on is printed."""
-    process = under_way(started)
+    process = under_way()
     process.send_signal(signal.SIGINT)
     errors = process.communicate(timeout=60)[1]
     (durable / "go").touch()
@@ -202,10 +193,10 @@ def test_forks_a_run(agno: Agno, durable: Path) -> None:
     assert agno("runs", "fork", run["id"], "--at", "40").returncode == 2
 
 
-def test_deletes_runs(agno: Agno, started: Started) -> None:
+def test_deletes_runs(agno: Agno, under_way: Started) -> None:
     """`--yes` deletes without asking, and names the deleted runs; a running one needs `--force`."""
     agno("run", "fetcher", "Go.")
-    under_way(started)
+    under_way()
     running, paused = runs(agno)
     unsaid, refused = agno("runs", "delete", paused["id"]), agno("runs", "delete", running["id"], "--yes")
     done = agno("runs", "delete", paused["id"], running["id"][:10], "--yes", "--force")

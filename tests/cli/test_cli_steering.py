@@ -31,21 +31,12 @@ def list_kinds(agno: Agno, run: str) -> list[str]:
     return [step["kind"] for step in json.loads(agno("runs", "show", run, "--json").stdout)["journal"]]
 
 
-def start_waiting_run(started: Started) -> subprocess.Popen[str]:
-    """Start a process and stop in the middle of its run: the tool call is over, and the model is asked again."""
-    process = started("run", "looker", "wait")
-    assert process.stderr is not None
-    while "← look" not in (line := process.stderr.readline()):
-        assert line, "it ended before its tool did"
-    return process
-
-
 @pytest.mark.parametrize("options", [(), ("--end",)])
 def test_a_run_of_another_process_takes_a_message(
-    agno: Agno, started: Started, durable: Path, options: tuple[str, ...]
+    agno: Agno, under_way: Started, durable: Path, options: tuple[str, ...]
 ) -> None:
     """A message that comes while the last answer is written makes the run go on."""
-    process = start_waiting_run(started)
+    process = under_way()
     run = only_run(agno)["id"]
 
     done = agno("runs", "send", run[:6], "And hurry.", *options)
@@ -80,9 +71,9 @@ def test_a_paused_run_says_when_it_reads(agno: Agno) -> None:
     assert done.stderr == f"The run reads the message when it is resumed: agno-rt runs resume {run}\n"
 
 
-def test_a_run_of_another_process_stops(agno: Agno, started: Started, durable: Path) -> None:
+def test_a_run_of_another_process_stops(agno: Agno, under_way: Started, durable: Path) -> None:
     """A run whose model does not answer is cancelled after the grace time, and goes on when it is resumed."""
-    process = start_waiting_run(started)
+    process = under_way()
     run = only_run(agno)["id"]
 
     done = agno("runs", "stop", run, "--at", "model", "--grace", "0.1")
@@ -98,14 +89,14 @@ def test_a_run_of_another_process_stops(agno: Agno, started: Started, durable: P
     assert agno("runs", "resume", run).stdout == "Done: saw up\n"
 
 
-def test_runs_that_nobody_carries_out(agno: Agno, started: Started) -> None:
+def test_runs_that_nobody_carries_out(agno: Agno, under_way: Started) -> None:
     """A paused run is cancelled, and a run whose process is gone does not run."""
     agno("run", "fetcher", "Go.")
     run = only_run(agno)["id"]
     assert agno("runs", "stop", run).stdout == f"stopped {run}\n"
     agno("runs", "delete", run, "--yes")
 
-    process = start_waiting_run(started)
+    process = under_way()
     run = only_run(agno)["id"]
     process.kill()
     process.wait(60)

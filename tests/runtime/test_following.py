@@ -194,6 +194,26 @@ async def test_a_run_resumed_while_its_follower_looks() -> None:
     assert [event.status for _, event in seen if isinstance(event, RunEnded)] == ["paused", "completed"]
 
 
+async def test_a_last_event_that_is_logged_late(autojump_clock: trio.testing.MockClock) -> None:
+    """A follower gets the last event of a run, though the disk takes seconds to store the event."""
+
+    class SlowDisk(InProcessMemory):
+        """A memory that takes long to log the end of a run."""
+
+        async def log_events(self, run: str, events: Any, *, first: int, owner: str) -> None:
+            ends = [event for event in events if b"run_ended" in event]
+            if before := [event for event in events if event not in ends]:
+                await super().log_events(run, before, first=first, owner=owner)
+            await trio.sleep(5)
+            await super().log_events(run, ends, first=first + len(before), owner=owner)
+
+    async with Runtime(memory=SlowDisk()) as rt:
+        result = await rt.run(Agent(ScriptedModel(["done"]), "clerk", memory=LOGGED), "go")
+        events = await read(rt, result.run_id)
+
+    assert isinstance(events[-1][1], RunEnded)
+
+
 async def test_many_pieces_share_a_write(tmp_path: Path) -> None:
     """A long answer in pieces takes few rows of the file, and comes back whole."""
     text = " ".join(str(number) for number in range(2_000))

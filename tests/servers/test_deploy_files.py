@@ -245,7 +245,8 @@ class TestNginx:
         assert "event: run_ended" in streamed.text
         assert ran.headers["strict-transport-security"] == "max-age=31536000"
         lines = [json.loads(line) for line in (folder / "data" / "audit.jsonl").read_text().splitlines()]
-        assert lines[-1] | {"code": "cross_site", "address": "127.0.0.5"} == lines[-1]
+        # The end of a run may be written after the last piece of its answer, and so after the refusal.
+        assert ("cross_site", "127.0.0.5") in [(line.get("code"), line.get("address")) for line in lines]
 
 
 def certificate(folder: Path) -> None:
