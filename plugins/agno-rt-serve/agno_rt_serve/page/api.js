@@ -114,6 +114,12 @@ export async function* followRun(run, signal, onLost) {
 const reconnect = (run, last, signal) =>
   send(at("runs", run, "events"), { signal, headers: { Accept: "text/event-stream", "Last-Event-ID": String(last) } });
 
+const isUnderWay = (run) =>
+  get(at("runs", run)).then(
+    (record) => record.status === "running",
+    () => false,
+  );
+
 async function* keep(first, state, signal, onLost) {
   let response = first;
   let attempt = 0;
@@ -129,7 +135,10 @@ async function* keep(first, state, signal, onLost) {
         yield event;
         if (state.ended && state.ended !== "paused") return;
       }
-      if (state.ended || response.status === 204) return;
+      if (state.ended) return;
+      // Nothing more comes from a run that is over. One whose server was killed is taken over, by a server of the same
+      // memory, after a while.
+      if (response.status === 204 && !(await isUnderWay(state.run))) return;
     } catch (error) {
       if (signal?.aborted || error instanceof Problem) throw error;
     }

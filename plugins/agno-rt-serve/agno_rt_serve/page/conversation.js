@@ -233,10 +233,10 @@ export class Conversation {
         }
       }
       if (turn.status === "running" && begun)
-        turn.failed("The connection was lost before the answer was complete.", "Is the server still running?");
+        turn.failed("The connection was lost before the answer was complete.", "Is the server still running?", "lost");
     } catch (problem) {
       if (control.signal.aborted) turn.stopped("Stopped.");
-      else if (begun || !turn.details.runId) turn.failed(problem.message, problem.hint);
+      else if (begun || !turn.details.runId) turn.failed(problem.message, problem.hint, begun ? "lost" : "failed");
     }
     turn.close();
     [this.#control, this.#turn] = [null, null];

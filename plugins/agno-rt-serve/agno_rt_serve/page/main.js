@@ -217,6 +217,12 @@ async function goOn(run, approval, where) {
   told.ended();
 }
 
+// Return the agent that was used last, or else the first one.
+function usualAgent() {
+  const last = stored("agno-rt.agent");
+  return agents.some((one) => one.name === last) ? last : agents[0].name;
+}
+
 // Show the view of the address: #/AGENT, #/AGENT/SESSION, #runs, #runs/ID, #approvals, #knowledge/NAME or #live.
 function route() {
   closeSide();
@@ -234,8 +240,7 @@ function route() {
   if (place === "approvals") return approvalsView();
   if (place === "live") return liveView();
   if (place === "knowledge") return knowledgeView(rest[0]);
-  const last = stored("agno-rt.agent");
-  const agent = rest[0] || (agents.some((one) => one.name === last) ? last : agents[0].name);
+  const agent = rest[0] || usualAgent();
   if (!rest[0]) history.replaceState(null, "", linkTo(agent));
   store("agno-rt.agent", agent);
   return openConversation(agent, rest[1] || null);
@@ -343,6 +348,7 @@ async function start() {
   $("leave").hidden = !isSignedIn();
   // The first option shows that the agent of the address is not served.
   $("agent").replaceChildren(el("option", { value: "", hidden: true }, "Choose an agent"), ...offered(agents));
+  $("agent").value = usualAgent();
   list.refresh().then(drawTitle);
   refreshBadge();
   await route();

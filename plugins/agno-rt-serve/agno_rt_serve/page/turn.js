@@ -14,6 +14,7 @@ export class Turn {
     this.status = "";
     this.stopping = false;
     this.spoke = false;
+    this.asking = false; // whether the model is asked, and has not answered
     this.begun = 0; // number of parts when the model was asked last
     this.changed = new Set();
     this.within = new Map(); // the parts of the runs within, by their ids
@@ -65,13 +66,23 @@ export class Turn {
   }
   on_run_started() {
     this.status = "running";
+    if (this.asking) this.#void(); // another process goes on with the run, and asks the model again
+  }
+  on_model_ended() {
+    this.asking = false;
   }
   on_model_started() {
+    this.asking = true;
     this.spoke = false;
     this.wait.hidden = false;
     this.begun = this.parts.length;
   }
   on_turn_restarted({ reason }) {
+    this.#void();
+    this.on_model_started();
+    say(`Starting again: ${reason}`);
+  }
+  #void() {
     // Text and reasoning since the model was asked are void; other parts, such as a guardrail's note, stay.
     const isVoid = (part) => part.kind === "text" || part.kind === "reasoning";
     const since = this.parts.splice(this.begun);
@@ -80,8 +91,6 @@ export class Turn {
       part.node?.remove();
     }
     this.parts.push(...since.filter((part) => !isVoid(part)));
-    this.on_model_started();
-    say(`Starting again: ${reason}`);
   }
   on_text_delta({ text }) {
     if (!text) return;
@@ -94,7 +103,8 @@ export class Turn {
   on_tool_started({ call }) {
     this.wait.hidden = true;
     const known = this.#tool(call);
-    if (known && known.state === "waiting")
+    // A call that was waiting, or was cut off with its process, is made now.
+    if (known && (known.state === "waiting" || known.state === "running"))
       this.show(Object.assign(known, { state: "running", arguments: call.arguments }));
     else
       this.show({

@@ -47,6 +47,19 @@ def test_the_start_page(chat: Any) -> None:
     expect(welcome).to_contain_text("Delete a file for good.")
 
 
+def test_an_agent_that_is_not_served(chat: Any) -> None:
+    """An unknown agent's address says so, and leaves the choice open; a view without an agent offers the usual one."""
+    agent = chat.page.get_by_label("Agent", exact=True)
+    chat.open("/nobody")
+    expect(chat.page.locator("#welcome")).to_contain_text("This server has no agent of this name.")
+    expect(agent).to_have_value("")
+    chat.open("approvals")
+    chat.page.reload()
+    expect(agent).to_have_value("plain")
+    chat.click("New chat")
+    expect(chat.page.get_by_role("heading", name="plain", exact=True)).to_be_visible()
+
+
 def test_suggestions(chat: Any, serve_page: Any, tmp_path: Path) -> None:
     """Questions to begin with are buttons on the start page; a click asks one."""
     (tmp_path / "agents.py").write_text(AGENTS.read_text())

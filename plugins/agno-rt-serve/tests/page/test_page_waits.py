@@ -44,7 +44,7 @@ def test_a_sleep(chat: Any) -> None:
 
 
 def test_a_question(chat: Any) -> None:
-    """A question is asked once, and yes or no has to be chosen: an untouched box is no answer."""
+    """A question is asked once, and a person has to choose yes or no: an untouched box says nothing."""
     chat.open("/seller")
     chat.asked("a lamp")
     card = chat.page.get_by_role("form", name="seller asks you")
