@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias
 
 import msgspec
@@ -51,6 +52,7 @@ else:
 
 __all__ = [
     "NO_PLACES",
+    "NO_SIGNALS",
     "Asked",
     "AskedBusy",
     "AskedWithin",
@@ -120,12 +122,17 @@ class Asked(msgspec.Struct, eq=False):
     journal: Journal | None = None
 
 
+NO_SIGNALS: Mapping[str, int] = MappingProxyType({})
+"""The signals of runs that wait for none."""
+
+
 class AskedWithin(Asked, kw_only=True):
     """The options of a run within a flow: its `path` there. In a stored flow, `child` is its id, and it is stored too.
 
     `is_resumed` is set if an earlier process may have begun the run, `is_forced` to take it over by force then.
     `may_sleep` is set if the flow around pauses together with a run that sleeps; tools and background runs cannot. A
-    run that pauses sets `wakes_at` to the time at which it goes on by itself.
+    run that pauses sets `wakes_at` to the time at which it goes on by itself, and `signals` to the number of signals
+    seen by each run, itself or within, that waits for more.
     """
 
     path: str = ""
@@ -134,6 +141,7 @@ class AskedWithin(Asked, kw_only=True):
     is_forced: bool = False
     may_sleep: bool = False
     wakes_at: float | None = None
+    signals: Mapping[str, int] = NO_SIGNALS
 
 
 Busy: TypeAlias = Literal["enqueue", "reject", "interrupt", "rollback"]

@@ -13,7 +13,8 @@ import trio
 from agno_rt._decide.flow_journal import digest_of
 from agno_rt._decide.flow_paths import Place
 from agno_rt._drive.inbox import drop_approvals
-from agno_rt._drive.job import Job
+from agno_rt._drive.job import NO_SIGNALS, Job
+from agno_rt._drive.news import signal_topic
 from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
 from agno_rt._flow.waits import LOOK_SECONDS, Wait, Waits
@@ -21,7 +22,7 @@ from agno_rt._schema.describe import type_decoder, type_schema
 from agno_rt.errors import Unanswered, UsageError
 from agno_rt.events import ApprovalAsked
 from agno_rt.messages import ToolCall
-from agno_rt.run_store import ASK, MOST_APPROVALS, Approval, WithdrawStore, unknown_approval
+from agno_rt.run_store import ASK, MOST_APPROVALS, Approval, SignalStore, WithdrawStore, unknown_approval
 from agno_rt.runnable import Ask
 
 __all__ = ["Questions"]
@@ -30,10 +31,11 @@ __all__ = ["Questions"]
 class Questions:
     """The questions of one flow.
 
-    `waiting` has the pending approvals, also of runs within, and `announced` the ids of those with an event.
+    `waiting` has the pending approvals, also of runs within, and `announced` the ids of those with an event. `signals`
+    has the number of signals seen by each run within that waits for more.
     """
 
-    __slots__ = ("_job", "_looked", "_looking", "_record", "_waits", "announced", "waiting")
+    __slots__ = ("_job", "_looked", "_looking", "_record", "_waits", "announced", "signals", "waiting")
 
     def __init__(self, job: Job[Any], record: FlowRecord, waits: Waits) -> None:
         self._job = job
@@ -44,6 +46,7 @@ class Questions:
         # The approvals by run, each with the time of the look.
         self._looked: dict[str, tuple[float, Mapping[str, Approval]]] = {}
         self.waiting: list[Approval] = []
+        self.signals: dict[str, int] = {}
 
     async def ask(self, scope: Scope, place: Place, question: Ask) -> Any:
         """Return the person's answer; without one, wait in this branch until the flow pauses. Raises `Unanswered`."""
@@ -100,38 +103,55 @@ class Questions:
         self._record.note_decision(decided)
         return decided
 
-    async def wait_with(self, scope: Scope, approvals: Sequence[Approval], until: float | None = None) -> None:
-        """Wait in this branch until one of the approvals is decided or has expired, or until a time.
+    async def wait_with(
+        self,
+        scope: Scope,
+        approvals: Sequence[Approval],
+        until: float | None = None,
+        signals: Mapping[str, int] = NO_SIGNALS,
+    ) -> None:
+        """Wait in this branch until one of the approvals is decided or has expired, or until a time, or a signal.
 
         If the flow pauses before, its approvals in `waiting` are those to decide.
         """
         self.waiting.extend(approvals)
+        self.signals.update(signals)
         try:
             if not self._record.keeps_questions:
                 await self._waits.wait(scope, Wait(asks=True, until=until))
             else:
-                while not await self._look_later(scope, approvals, until):
+                while not await self._look_later(scope, approvals, until, signals):
                     pass
             await scope.retake_share()
         except BaseException:
             if not self._waits.is_paused:
                 # The branch was cancelled by others: nobody has to answer any more.
-                self._forget(approvals)
+                self._forget(approvals, signals)
                 drop_approvals(self._job, approvals)
             raise
-        self._forget(approvals)
+        self._forget(approvals, signals)
 
-    async def _look_later(self, scope: Scope, approvals: Sequence[Approval], until: float | None) -> bool:
+    async def _look_later(
+        self, scope: Scope, approvals: Sequence[Approval], until: float | None, signals: Mapping[str, int]
+    ) -> bool:
         """Wait a little, and return whether the wait for a decision is over."""
         began, now = trio.current_time(), time.time()
         ends = [each for each in (until, *(approval.expires_at for approval in approvals)) if each is not None]
         # A time that has passed does not end the wait again: by the store's clock, it may be still to come.
         end = min((each for each in ends if each > now), default=None)
-        topics = [approval.id for approval in approvals]
+        topics = [*(approval.id for approval in approvals), *map(signal_topic, signals)]
         await self._waits.wait(scope, Wait(asks=True, until=end, most=LOOK_SECONDS, topics=topics))
         is_fresh = trio.current_time() - began < LOOK_SECONDS  # woken by news, or at an end
         is_decided = await self._look(approvals, is_fresh=is_fresh)
-        return is_decided or (until is not None and time.time() >= until)
+        return is_decided or (until is not None and time.time() >= until) or await self.has_signal(signals)
+
+    async def has_signal(self, signals: Mapping[str, int]) -> bool:
+        """Return whether one of the runs has more signals than so many."""
+        for run, seen in signals.items():
+            store = self._record.journal_for("a signal").store
+            if isinstance(store, SignalStore) and await store.signals(run, after=seen):
+                return True
+        return False
 
     async def withdraw(self) -> None:
         """Withdraw the approvals of cancelled branches, once a group with such branches has ended well.
@@ -147,8 +167,10 @@ class Questions:
         if isinstance(store, WithdrawStore):
             await store.withdraw_approvals(dropped)
 
-    def _forget(self, approvals: Sequence[Approval]) -> None:
+    def _forget(self, approvals: Sequence[Approval], signals: Mapping[str, int]) -> None:
         self.waiting[:] = [each for each in self.waiting if each not in approvals]
+        for run in signals:
+            self.signals.pop(run, None)
 
     async def _look(self, approvals: Sequence[Approval], *, is_fresh: bool) -> bool:
         """Return whether one of the approvals is not pending, by the store, or by what another branch just saw."""

@@ -133,7 +133,7 @@ class _FlowRun(BackgroundRun[Any]):
     async def _wait(self) -> None:
         flow, child = self._flow, self.child
         while (result := await child.wait()).status == "paused":
-            await flow.wait_for_people(result.approvals, child.wakes_at)
+            await flow.wait_for_run(result.approvals, child.asked)
             await child.open()  # decided while other branches work, or due
         self._children.take(child)
         if result.status != "completed":

@@ -194,7 +194,7 @@ class LiveFlow(Flow):
                 await record.fail(place, digest, exc, began=began, run=child)
                 raise
             if result.status == "paused":
-                await self.questions.wait_with(scope, result.approvals, asked.wakes_at)
+                await self.questions.wait_with(scope, result.approvals, asked.wakes_at, asked.signals)
                 self.paused.take_back(place.path)
                 is_resumed = True
         await record.end(place, digest, write_result(result), began=began, run=child, usage=result.usage)
@@ -377,9 +377,9 @@ class LiveFlow(Flow):
         with hold_limits(limits, scope, self.take_place(scope, "limits"), self.record):
             yield
 
-    async def wait_for_people(self, approvals: Sequence[Approval], until: float | None) -> None:
-        """Wait in the present branch until one of the approvals is decided, or until a time."""
-        await self.questions.wait_with(self._scope("wait"), approvals, until)
+    async def wait_for_run(self, approvals: Sequence[Approval], asked: AskedWithin) -> None:
+        """Wait in the present branch until a paused run within, with the approvals, may go on."""
+        await self.questions.wait_with(self._scope("wait"), approvals, asked.wakes_at, asked.signals)
 
     def take_place(self, scope: Scope, name: str) -> Place:
         """Return the place of the next use of the name in the scope. Raises `JournalMismatch`."""

@@ -63,6 +63,43 @@ async def test_an_early_answer_goes_on_at_once() -> None:
     assert [each.status for each in seen if isinstance(each, RunEnded)] == ["completed"]
 
 
+@pytest.mark.parametrize("by", ["run", "start"])
+@pytest.mark.parametrize("depth", [1, 2])
+async def test_a_child_goes_on_as_soon_as_it_has_a_signal(by: str, depth: int) -> None:
+    """A run within that waits for a signal goes on while the branch beside it is busy, or before the flow pauses."""
+    memory, may_end = InProcessMemory(), trio.Event()
+
+    @workflow(name="listener")
+    async def listener(flow: Flow) -> str:
+        return str(await flow.signal("mail"))
+
+    @workflow(name="between")
+    async def between(flow: Flow) -> str:
+        return (await flow.run(listener, "go")).content
+
+    @workflow(name="outer")
+    async def outer(flow: Flow) -> list[str]:
+        async def wait_for_child() -> str:
+            child = listener if depth == 1 else between
+            result = await (flow.run(child, "go") if by == "run" else (await flow.start(child, "go")).wait())
+            may_end.set()
+            return result.content
+
+        async with flow.group("both") as group:
+            group.start(wait_for_child)
+            group.start(may_end.wait)
+        return [group.results[0]]
+
+    async with Runtime(memory=memory) as rt:
+        run = await rt.start(outer, "go")
+        while len(paused := await memory.runs(status="paused")) < depth:
+            await trio.lowlevel.checkpoint()
+        [child] = [each.id for each in paused if each.agent == "listener"]
+        await rt.signal(child, "mail", "hello")
+        with trio.fail_after(60):
+            assert (await run.wait()).output == ["hello"]
+
+
 async def test_a_flow_that_hides_its_pause() -> None:
     """A bare `except` around a question, also in branches, does not turn the pause into an answer."""
 
