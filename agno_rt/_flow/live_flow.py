@@ -25,7 +25,8 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import AnyScope, RunStopped
+from agno_rt._drive.run_scope import FlowScope
+from agno_rt._drive.scopes import RunStopped
 from agno_rt._flow.announce import announce
 from agno_rt._flow.ask import Questions
 from agno_rt._flow.block_limits import check_block_limits, hold_limits
@@ -80,7 +81,7 @@ class LiveFlow(Flow):
         "waits",
     )
 
-    def __init__(self, job: Job[Any], turns: Turns, scope: AnyScope, *, counts_budget: bool = True) -> None:
+    def __init__(self, job: Job[Any], turns: Turns, scope: FlowScope, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
         self.session = None if job.session is None else job.session.id
         self.user = job.asked.user

@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from agno_rt._drive.news import News
-from agno_rt._drive.scopes import AnyScope
+from agno_rt._drive.run_scope import FlowScope
 from agno_rt._flow.scope import Scope
 
 __all__ = ["LOOK_SECONDS", "SLEEP_SECONDS", "Wait", "Waits"]
@@ -71,7 +71,7 @@ class Waits:
         "wakes_at",
     )
 
-    def __init__(self, scope: AnyScope, news: News | None = None, *, may_sleep: bool = False) -> None:
+    def __init__(self, scope: FlowScope, news: News | None = None, *, may_sleep: bool = False) -> None:
         self.scope = scope
         self.is_paused = False
         self.wakes_at: float | None = None
