@@ -124,10 +124,10 @@ WHY: dict[str, str] = {
         "its leader's model twice. Other measurements on the same busy machine gave 10 and 16 times."
     ),
     "workflow: 10 recorded steps, journal in memory": (
-        "A stored run without steps makes 136 Python calls, not many fewer than ten steps: a cancel scope, a record and "
-        "two entries. A step takes one checkpoint, and most of its time is not calls: a digest of its arguments, the "
-        "value and the entry as JSON, two clocks. On a busy machine, later, the run took 17 checkpoints, and six with "
-        "nothing recorded."
+        "A stored run without steps makes 136 Python calls, not many fewer than ten steps: a cancel scope, a record "
+        "and two entries. A step takes one checkpoint, and most of its time is not calls: a digest of its arguments, "
+        "the value and the entry as JSON, two clocks. On a busy machine, later, the run took 17 checkpoints, and six "
+        "with nothing recorded."
     ),
     "workflow: against Agno": "Agno's steps are not recorded. The row below has both with nothing recorded.",
     "workflow: 10 agents one after another, against a simple run": (
