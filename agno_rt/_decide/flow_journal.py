@@ -147,7 +147,13 @@ def digest_of(*values: Any) -> str:
     except (TypeError, ValueError, RecursionError):
         # Dicts with keys that JSON does not have, and the like: compared by the types of the values alone.
         text = ",".join(type(value).__qualname__ for value in values).encode()
-    return hashlib.blake2b(text, digest_size=8).hexdigest()
+    digest = _DIGEST.copy()
+    digest.update(text)
+    return digest.hexdigest()
+
+
+_DIGEST = hashlib.blake2b(digest_size=8)
+"""The digest of nothing: a copy takes half the time of a new one with its parameters."""
 
 
 def _describe_value(value: Any) -> Any:

@@ -7,7 +7,7 @@ import math
 import sys
 import warnings
 from types import TracebackType
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 from weakref import WeakKeyDictionary
 
 import trio
@@ -18,8 +18,6 @@ from agno_rt.failures import find_passing, leaves, let_pass, must_pass
 
 __all__ = [
     "DEADLINES",
-    "AnyScope",
-    "NoScope",
     "RunStopped",
     "cause",
     "check_in_trio",
@@ -47,29 +45,6 @@ class RunStopped(RunCancelled):
         super().__init__(message, hint=hint)
         self.run = run
 
-
-class NoScope:
-    """Stands for the scope of a block that nobody cancels: a scope of trio takes longer than a run of an agent."""
-
-    __slots__ = ()
-
-    cancel_called = False
-
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Do nothing."""
-
-    def cancel(self) -> None:
-        """Refuse: whoever can cancel the block gives it a scope."""
-        raise AssertionError("a block without a scope was cancelled")
-
-
-AnyScope: TypeAlias = trio.CancelScope | NoScope
-"""A scope around a block, or the stand-in for none."""
 
 DEADLINES: WeakKeyDictionary[trio.CancelScope, str] = WeakKeyDictionary()
 """The limit behind each deadline under way, for the task tree."""

@@ -29,6 +29,7 @@ from agno_rt._drive.call_hooks import guard_messages
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.inbox import Inbox, Link, Sent, check_takeover, deliver, is_open, open_inbox, set_stop
 from agno_rt._drive.job import Job, ResolvedAgent
+from agno_rt._drive.run_scope import AnyScope
 from agno_rt._drive.scopes import RunStopped
 from agno_rt.errors import Blocked
 from agno_rt.events import MessageReceived
@@ -60,7 +61,7 @@ def put_message(job: Job[Any], input: Input, when: When) -> None:
     deliver(job, Sent(when, messages, "" if is_agent else name_message(job.run_id, new_id())))
 
 
-def request_stop(job: Job[Any], scope: trio.CancelScope, at: StopAt, grace: float | None) -> None:
+def request_stop(job: Job[Any], scope: AnyScope, at: StopAt, grace: float | None) -> None:
     """Let the run stop at its next safe point, and cancel the run after `grace` seconds. Raises `UsageError`."""
     check_stop(at, grace)
     if at == "now":

@@ -54,6 +54,7 @@ from agno_rt.run_store import (
 
 if TYPE_CHECKING:
     from agno_rt._drive.inbox import Inbox  # few runs are sent anything
+    from agno_rt._drive.run_scope import AnyScope
 
 __all__ = ["END_SECONDS", "Journal", "Turn", "text_of_input"]
 
@@ -166,7 +167,8 @@ class Journal(msgspec.Struct, eq=False):
     runtime wakes paused runs, `is_within` for a run within a flow, which the flow wakes. `late` has entries to store
     together with the next one, `cut` the calls that a stop has cut off, by turn and id. `hold` holds the runtime's
     lease and returns the owner's name, if the store needs leases; `lost` is set when the lease was lost: nothing is
-    written then. `flush` stores the events that the run has sent, if they are logged.
+    written then. `flush` stores the events that the run has sent, if they are logged. `scope` is the scope of a run in
+    the caller's task.
     """
 
     store: RunStore
@@ -195,6 +197,7 @@ class Journal(msgspec.Struct, eq=False):
     hold: Callable[[], Awaitable[str]] | None = None
     lost: LeaseLost | None = None
     flush: Callable[[], Awaitable[None]] | None = None
+    scope: AnyScope | None = None
     cut: tuple[tuple[int, str], ...] = ()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.inbox import Inbox, check_takeover
 from agno_rt._drive.job import AskedWithin, Job, Resolved
-from agno_rt._drive.scopes import AnyScope, NoScope, cause
+from agno_rt._drive.run_scope import FlowScope, NoScope, RunScope, ScopePart
+from agno_rt._drive.scopes import cause
 from agno_rt._drive.steer import list_acted_on, note_untaken, renew_signals, stopped_error
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._drive.write_journal import Journal
@@ -55,9 +57,9 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
     """
     if turns.state == "completed":
         return None  # a message came at the end, for nobody
-    # A flow that is not stored cannot pause, and only a run around or the holder of a `Run` can stop a flow.
-    is_reached = job.journal is not None or job.outer is not None or job.inbox is not None
-    make_scope: Callable[[], AnyScope] = trio.CancelScope if is_reached else NoScope
+    # A flow that is not stored cannot pause, and only a run around or the holder of a `Run` can stop it.
+    is_alone = job.journal is None and job.outer is None and job.inbox is None
+    make_scope: Callable[[], FlowScope] = NoScope if is_alone else _choose_scope(job)
     inbox = _open_inbox(job)
     flow, usage = LiveFlow(job, turns, make_scope()), turns.usage
     _spend_earlier_usage(job, flow)
@@ -88,6 +90,15 @@ async def conduct(job: Job[ResolvedFlow], turns: Turns) -> None:
             turns.usage, announced = usage, flow.questions.announced
             flow = LiveFlow(job, turns, make_scope(), counts_budget=False)
             flow.questions.announced = announced
+
+
+def _choose_scope(job: Job[ResolvedFlow]) -> Callable[[], FlowScope]:
+    """Return the function to make the scope in which the flow pauses or is stopped."""
+    around = None if job.journal is None else job.journal.scope
+    # With a session or a deadline, other scopes are open within the scope of the run.
+    if isinstance(around, RunScope) and job.session is None and job.resolved.limits.run_timeout is None:
+        return functools.partial(ScopePart, around)
+    return trio.CancelScope
 
 
 def _open_inbox(job: Job[ResolvedFlow]) -> Inbox:

@@ -25,7 +25,8 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.scopes import AnyScope, RunStopped
+from agno_rt._drive.run_scope import FlowScope
+from agno_rt._drive.scopes import RunStopped
 from agno_rt._flow.announce import announce
 from agno_rt._flow.ask import Questions
 from agno_rt._flow.block_limits import check_block_limits, hold_limits
@@ -66,18 +67,18 @@ class LiveFlow(Flow):
 
     __slots__ = (
         "_counts_budget",
+        "_questions",
+        "_signals",
         "_turns",
         "background",
         "job",
         "journal_id",
         "paused",
-        "questions",
         "record",
-        "signals",
         "waits",
     )
 
-    def __init__(self, job: Job[Any], turns: Turns, scope: AnyScope, *, counts_budget: bool = True) -> None:
+    def __init__(self, job: Job[Any], turns: Turns, scope: FlowScope, *, counts_budget: bool = True) -> None:
         self.run_id = job.run_id
         self.session = None if job.session is None else job.session.id
         self.user = job.asked.user
@@ -88,12 +89,27 @@ class LiveFlow(Flow):
         journal = job.journal
         self.waits = Waits(scope) if journal is None else Waits(scope, journal.news, may_sleep=journal.wakes)
         self.record = FlowRecord(job)
-        self.questions = Questions(job, self.record, self.waits)
-        self.signals = Signals(job.run_id, self.record, self.waits)
+        # Made when the flow first asks or waits for a signal, as few flows do.
+        self._questions: Questions | None = None
+        self._signals: Signals | None = None
         self._counts_budget = counts_budget
         self.background: FlowBackground | None = None
         self.journal_id = job.run_id if journal is None else journal.id
         self.paused = PausedUsage(turns)
+
+    @property
+    def questions(self) -> Questions:
+        """The questions of the flow to people."""
+        if self._questions is None:
+            self._questions = Questions(self.job, self.record, self.waits)
+        return self._questions
+
+    @property
+    def signals(self) -> Signals:
+        """The signals to the flow."""
+        if self._signals is None:
+            self._signals = Signals(self.run_id, self.record, self.waits)
+        return self._signals
 
     async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T | None:
         """Call `conduct` in the present task, the flow's main branch, and join the runs in the background.

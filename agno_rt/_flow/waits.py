@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from agno_rt._drive.news import News
-from agno_rt._drive.scopes import AnyScope
+from agno_rt._drive.run_scope import FlowScope
 from agno_rt._flow.scope import Scope
 from agno_rt.errors import UsageError
 
@@ -78,7 +78,7 @@ class Waits:
         "wakes_at",
     )
 
-    def __init__(self, scope: AnyScope, news: News | None = None, *, may_sleep: bool = False) -> None:
+    def __init__(self, scope: FlowScope, news: News | None = None, *, may_sleep: bool = False) -> None:
         self.scope = scope
         self.is_held: Callable[[], bool] = _is_free
         self.is_paused = False

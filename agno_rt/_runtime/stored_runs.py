@@ -31,8 +31,9 @@ from agno_rt._drive.approvals import check_decision, wrap_answer
 from agno_rt._drive.busy import stop_for_other
 from agno_rt._drive.execute import execute
 from agno_rt._drive.inbox import Takeover
-from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Job, Resolved
+from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Job, Resolved, ResolvedAgent
 from agno_rt._drive.news import News, signal_topic
+from agno_rt._drive.run_scope import AnyScope, RunScope
 from agno_rt._drive.scopes import check_in_trio
 from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
 from agno_rt._drive.write_journal import END_SECONDS, Journal, text_of_input
@@ -102,7 +103,7 @@ class StoredRuns:
         self.added: dict[str, Runnable] = {}
         self.runnables: dict[str, Runnable] = {}
         # None for a run that is claimed and not yet carried out.
-        self._live: dict[str, tuple[Job[Any], trio.CancelScope] | None] = {}
+        self._live: dict[str, tuple[Job[Any], AnyScope] | None] = {}
         self._owed: dict[str, Callable[[], Awaitable[None]]] = {}
         self._paying = trio.Lock()
         self._watching: trio.CancelScope | None = None
@@ -244,8 +245,7 @@ class StoredRuns:
 
     def _journal(self, store: RunStore, record: RunRecord) -> Journal:
         gone, owe = functools.partial(self.release, record.id), functools.partial(self._owed.__setitem__, record.id)
-        leases = self._leases
-        hold = None if leases is None else functools.partial(self._lease.hold, leases)
+        hold = None if self._leases is None else functools.partial(self._lease.hold, self._leases)
         return Journal(store, record, self._lease.owner, gone, owe, self._news, wakes=self.wakes, hold=hold)
 
     async def fork(self, run: str, user: str | None, change: ForkChange) -> str:
@@ -362,16 +362,17 @@ class StoredRuns:
 
     async def execute(self, job: Job[Any], nursery: trio.Nursery | None) -> RunResult:
         """Carry out a stored run in the caller's task, within reach of `cancel`. Raises as the driver's `execute`."""
-        with trio.CancelScope() as scope:
+        assert job.journal is not None, "only stored runs come here"
+        with trio.CancelScope() if job.resolved.__class__ is ResolvedAgent else RunScope() as scope:
+            job.journal.scope = scope
             self.watch(job, scope, nursery)
             return await execute(job)
-        assert job.journal is not None, "only stored runs come here"
         cancelled = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
         error: AgnoError = job.journal.lost or cancelled
         error.result = job.outcome
         raise error
 
-    def watch(self, job: Job[Any], scope: trio.CancelScope, nursery: trio.Nursery | None) -> None:
+    def watch(self, job: Job[Any], scope: AnyScope, nursery: trio.Nursery | None) -> None:
         """Note a run as under way here, in its scope: other processes may cancel and stop it, and send messages."""
         assert nursery is not None  # a runtime makes no job before it is open
         self._live[job.run_id] = job, scope
@@ -440,7 +441,7 @@ class StoredRuns:
             if live is not None and count > (0 if live[0].inbox is None else live[0].inbox.seen):
                 await self._read_signals(*live)
 
-    async def _read_signals(self, job: Job[Any], scope: trio.CancelScope) -> None:
+    async def _read_signals(self, job: Job[Any], scope: AnyScope) -> None:
         """Let the run have its new messages and wishes. What cannot be read now is read later, at the end at last."""
         try:
             wish = await read_signals(job)

@@ -92,7 +92,7 @@ class StepFunction(Generic[P, T]):
     def encode(self, value: Any) -> bytes:
         """Return the value as JSON. Raises `UsageError` for a value that JSON cannot carry."""
         try:
-            if isinstance(value, Stop | Again):
+            if isinstance(value, _ENDINGS):
                 value = _StoredStop(value.reason) if isinstance(value, Stop) else _StoredAgain(value.input)
             return _ENCODER.encode(value)
         except (TypeError, ValueError, RecursionError) as exc:
@@ -116,6 +116,7 @@ def _encode_part(value: Any) -> Any:
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_encode_part)
+_ENDINGS = (Stop, Again)
 
 
 class _StoredStop(msgspec.Struct, tag_field="agno_rt ends", tag="stop"):

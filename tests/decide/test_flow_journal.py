@@ -121,6 +121,8 @@ def test_digests() -> None:
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1}) != digest_of({"a": 1})
     assert digest_of(threading.Lock()) == digest_of(threading.Lock())
     assert digest_of({(1, 2): 3}) == digest_of({(1, 2): 3})
+    # Journals have them: a run of an older version goes on only if they stay.
+    assert digest_of((1, "a", [2.5]), {"b": None}) == "8e119c4fcb16de7a"
     assert child_id("r", "work#1") == child_id("r", "work#1") != child_id("r", "work#2")
 
 
