@@ -46,7 +46,7 @@ class Questions:
         # The approvals by run, each with the time of the look.
         self._looked: dict[str, tuple[float, Mapping[str, Approval]]] = {}
         self.waiting: list[Approval] = []
-        self.signals: dict[str, int] = {}
+        self.signals: list[tuple[str, int]] = []
 
     async def ask(self, scope: Scope, place: Place, question: Ask) -> Any:
         """Return the person's answer; without one, wait in this branch until the flow pauses. Raises `Unanswered`."""
@@ -115,7 +115,7 @@ class Questions:
         If the flow pauses before, its approvals in `waiting` are those to decide.
         """
         self.waiting.extend(approvals)
-        self.signals.update(signals)
+        self.signals.extend(signals.items())
         try:
             if not self._record.keeps_questions:
                 await self._waits.wait(scope, Wait(asks=True, until=until))
@@ -168,9 +168,11 @@ class Questions:
             await store.withdraw_approvals(dropped)
 
     def _forget(self, approvals: Sequence[Approval], signals: Mapping[str, int]) -> None:
-        self.waiting[:] = [each for each in self.waiting if each not in approvals]
-        for run in signals:
-            self.signals.pop(run, None)
+        # One of each: two branches may wait for the same run.
+        for approval in approvals:
+            self.waiting.remove(approval)
+        for each in signals.items():
+            self.signals.remove(each)
 
     async def _look(self, approvals: Sequence[Approval], *, is_fresh: bool) -> bool:
         """Return whether one of the approvals is not pending, by the store, or by what another branch just saw."""

@@ -134,7 +134,7 @@ class _FlowRun(BackgroundRun[Any]):
         flow, child = self._flow, self.child
         while (result := await child.wait()).status == "paused":
             await flow.wait_for_run(result.approvals, child.asked)
-            await child.open()  # decided while other branches work, or due
+            await child.reopen(result)  # decided while other branches work, or due
         self._children.take(child)
         if result.status != "completed":
             error = result.error

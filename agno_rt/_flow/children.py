@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+import trio
 
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.inbox import open_inbox
@@ -44,6 +45,7 @@ class Child(msgspec.Struct, eq=False):
     run: Run[Any] | None = None
     ended: RunResult | None = None
     is_taken: bool = False
+    _opening: trio.Lock = msgspec.field(default_factory=trio.Lock)
 
     @property
     def result(self) -> RunResult | None:
@@ -79,7 +81,13 @@ class Child(msgspec.Struct, eq=False):
         waiting = {approval.id for approval in result.approvals}
         known = await self.run.store.approvals(run=self.id)
         if any(each.id in waiting and each.status != "pending" for each in known):
-            await self.open()
+            await self.reopen(result)
+
+    async def reopen(self, paused: RunResult) -> None:
+        """Go on with the run after this pause, once, although several tasks may wait for it."""
+        async with self._opening:
+            if self.result is paused:
+                await self.open()
 
     async def wait(self) -> RunResult:
         """Wait for the end, and return the result, also of a failed or paused run."""

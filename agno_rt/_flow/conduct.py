@@ -191,13 +191,13 @@ async def _pause(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow) -> None:
         ends += [] if child.wakes_at is None else [child.wakes_at]
     job.journal.waiting = waiting = tuple(found.values())
     wakes_at = min(ends, default=None)
-    if await flow.questions.has_signal(flow.questions.signals):
+    if await flow.questions.has_signal(dict(flow.questions.signals)):
         raise SignalsWaiting("a run within has a signal")
     await job.journal.pause(flow.signals.seen, wakes_at, waits_for=[each.id for each in waiting])
     turns.pause()
     if isinstance(job.asked, AskedWithin):
         own = {} if flow.signals.seen is None else {job.run_id: flow.signals.seen}
-        job.asked.wakes_at, job.asked.signals = wakes_at, {**flow.questions.signals, **own}
+        job.asked.wakes_at, job.asked.signals = wakes_at, {**dict(flow.questions.signals), **own}
     for each in waiting:
         flow.questions.announce(each)
 

@@ -250,6 +250,39 @@ async def test_a_background_run_that_is_answered_early() -> None:
             assert (await run.wait()).output == ["all paid"]
 
 
+def test_two_branches_wait_for_one_run() -> None:
+    """A run that goes on after an early decision goes on once, although two branches wait for it."""
+
+    async def scenario() -> None:
+        memory, paid = InProcessMemory(), trio.Event()
+        payer = Agent(ScriptedModel([ToolCall("p", "pay", {"amount": 7}), "all paid"]), "payer", tools=[pay])
+
+        @workflow(name="w")
+        async def both(topic: str, flow: Flow) -> list[str]:
+            run = await flow.start(payer, "pay")
+
+            async def wait_for_payer() -> str:
+                content = (await run.wait()).content
+                paid.set()
+                return str(content)
+
+            async with flow.group("both") as group:
+                group.start(wait_for_payer)
+                group.start(wait_for_payer)
+                group.start(paid.wait)
+            return group.results[:2]
+
+        async with Runtime(memory=Pauses().memory(memory)) as rt:
+            run = await rt.start(both, "a")
+            while not await memory.runs(status="paused"):
+                await trio.lowlevel.checkpoint()
+            [approval] = await memory.approvals(status="pending")
+            await rt.approve(approval.id)
+            assert (await run.wait()).output == ["all paid", "all paid"]
+
+    run_schedules(scenario, 20)
+
+
 async def test_another_input_than_the_journals() -> None:
     """A resumed flow that starts the run with another input is told so."""
     finder, inputs = Finder(), iter("ab")
