@@ -230,6 +230,21 @@ def test_asks_before_it_deletes(agno: Agno, terminal: Callable[..., Any]) -> Non
     assert runs(agno) == [run]
 
 
+async def test_finds_the_run_of_a_request(agno: Agno, durable: Path) -> None:
+    """`--request` lists the runs that began in a request, with the other options; the run is shown with the id."""
+    memory = SQLiteMemory(durable / "own.db")
+    for name, request, user in (("a", "7c2f-1", "ann"), ("b", "7c2f-2", None), ("c", "7c2f-1", None)):
+        await memory.create_run(RunRecord(name, "looker", "paused", user=user, request=request))
+    await memory.aclose()
+    found = [
+        [run["id"] for run in runs(agno, "--request", "7c2f-1", *more)]
+        for more in ((), ("--user", "ann"), ("--limit", "1"), ("--offset", "1"), ("--status", "failed"))
+    ]
+
+    assert found == [["c", "a"], ["a"], ["c"], ["a"], []]
+    assert "request  7c2f-2" in agno("runs", "show", "b").stdout.replace("    ", "  ")
+
+
 async def test_ids_may_be_begun(agno: Agno, durable: Path) -> None:
     """The beginning of an id, or a whole id that another begins with, will do; an ambiguous one lists the matches."""
     memory = SQLiteMemory(durable / "own.db")

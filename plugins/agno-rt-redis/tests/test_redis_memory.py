@@ -165,6 +165,48 @@ async def test_runs_have_their_time(redis_url: str) -> None:
     await memory.aclose()
 
 
+async def test_a_page_of_runs_reads_as_much_at_any_depth(own_server: Any) -> None:
+    """A page looks at its own runs, however many runs are before it."""
+    memory, count, limit = make_memory(own_server.url), 1_500, 20
+    for number in range(count):
+        record = RunRecord(f"r{number:04}", "agent", "completed", created_at=1.0, updated_at=1000.0 + number)
+        await memory.create_run(record)
+    call = memory._link().call
+    looks = []
+    for at in (count - 1, 300):
+        await call(b"CONFIG", b"RESETSTAT")
+        found = await memory.runs(before=(1000.0 + at, f"r{at:04}"), limit=limit)
+        assert [run.id for run in found] == [f"r{number:04}" for number in range(at - 1, at - 1 - limit, -1)]
+        statistics = (await call(b"INFO", b"commandstats")).decode().splitlines()
+        [line] = [each for each in statistics if each.startswith("cmdstat_hmget:")]
+        looks.append(int(line.partition("calls=")[2].partition(",")[0]))
+    await memory.aclose()
+
+    assert looks == [limit + 1] * 2
+
+
+async def test_runs_in_indexes_of_counts(redis_url: str) -> None:
+    """Runs that were stored when the indexes had counts of changes are on one page each, after the others."""
+    memory = make_memory(redis_url)
+    for at, run in enumerate("abcd"):
+        record = RunRecord(run, "agent", "failed", session="s", user="ann", created_at=1.0, updated_at=1e9 + at)
+        await memory.create_run(record)
+    key, call = memory._prefix, memory._link().call
+    for index in (b"R:", b"Ru:ann", b"Rs:s", b"Rt:failed"):
+        await call(b"ZADD", key + index, b"7", b"a", b"8", b"b", b"9", b"c")
+    seen: list[RunRecord] = []
+    while page := await memory.runs(user="ann", limit=1, before=(seen[-1].updated_at, seen[-1].id) if seen else None):
+        seen += page
+    await memory.claim_run("a", ME, held_by=None)
+    after = await memory.runs()
+    forgotten = await memory.prune_runs(keep=1)
+    await memory.aclose()
+
+    assert [run.id for run in seen] == ["d", "c", "b", "a"]
+    assert [run.id for run in after] == ["a", "d", "c", "b"]
+    assert forgotten == ["c", "b"]
+
+
 async def test_a_damaged_item(redis_url: str) -> None:
     """A damaged item raises an error with the item's name, is left out of lists with a warning, and hides no other."""
     memory = make_memory(redis_url)
@@ -174,7 +216,7 @@ async def test_a_damaged_item(redis_url: str) -> None:
     key, call = memory._prefix, memory._link().call
     await call(b"HSET", key + b"s:bad", b"first", b"\xff")
     await call(b"RPUSH", key + b"m:bad", b"{")
-    await call(b"HSET", key + b"r:bad", b"status", b"running", b"input", b"\xff")
+    await call(b"HSET", key + b"r:bad", b"status", b"running", b"input", b"\xff", b"updated", b"?")
     with pytest.raises(BackendError, match="session 'bad'") as caught:
         await memory.load("bad")
     assert "backup" in caught.value.hint
@@ -184,6 +226,8 @@ async def test_a_damaged_item(redis_url: str) -> None:
         assert [info.id for info in await memory.sessions()] == ["good"]
     with pytest.warns(DamagedWarning, match="run 'bad'"):
         assert [run.id for run in await memory.runs()] == ["good"]
+    with pytest.warns(DamagedWarning, match="run 'bad'"):
+        assert [run.id for run in await memory.runs(before=(1e12, ""))] == ["good"]
     assert await memory.delete("bad")
     assert await memory.delete_run("bad")
     await memory.aclose()

@@ -26,8 +26,14 @@ local function precedes(one, other)
   return #one < #other
 end
 
-local function is_after(time, run, place)
-  return tonumber(time) < tonumber(place[1]) or (tonumber(time) == tonumber(place[1]) and precedes(run, place[2]))
+local function is_after(one, other)
+  local left, right = tonumber(one[1]), tonumber(other[1])
+  return left < right or (left == right and precedes(one[2], other[2]))
+end
+
+local function place_of(run, updated)
+  -- A damaged time must not hide the other runs.
+  return {tonumber(updated) and updated or '0', run}
 end
 
 -- Returns up to `count` runs of an index from rank `rank` on, the last changed first, and the next rank. Without a rank,
@@ -189,8 +195,9 @@ ops.list = function()
     for _, run in ipairs(some) do
       local known = read_places(run)
       read = read + 1
-      if known[1] and (not a.before or is_after(known[7], run, a.before)) then
-        place = {known[7], run}
+      local here = place_of(run, known[7])
+      if known[1] and (not a.before or is_after(here, a.before)) then
+        place = here
         if (not a.status or known[1] == a.status) and (not a.session or known[2] == a.session)
             and (not (a.user or a.unowned) or (known[3] or nil) == a.user) then
           rows[#rows + 1] = {run, call('HGETALL', key('r', run))}
@@ -227,8 +234,9 @@ ops.outline = function()
     some, rank = read_index(key('R'), a.after, rank, 1000)
     for _, run in ipairs(some) do
       local known = call('HMGET', key('r', run), 'status', 'parent', 'updated')
-      if known[1] and (not a.after or is_after(known[3], run, a.after)) then
-        place = {known[3], run}
+      local here = place_of(run, known[3])
+      if known[1] and (not a.after or is_after(here, a.after)) then
+        place = here
         rows[#rows + 1] = {run, known}
       end
     end
