@@ -51,6 +51,7 @@ class Register(Protocol):
         *,
         examples: Callable[[Mapping[str, Any]], Iterable[str]] | None = None,
         suggest: Callable[[str], str] | None = None,
+        any_name: str = "NAME",
     ) -> None:
         """Offer the things made by `factory` under a name.
 
@@ -61,6 +62,7 @@ class Register(Protocol):
             examples: for `*`: given the plugin's settings, returns names for `agno-rt models` to show, in which MODEL
                 stands for any name, and PATH for any file
             suggest: given an unknown spec string, returns a hint such as "Write openai:gpt-5.", or ""
+            any_name: for `*`: the word for the name in messages, such as `FOLDER`
         """
         ...
 

@@ -56,13 +56,14 @@ class Offer:
     help: str = ""
     examples: Callable[[Mapping[str, Any]], Iterable[str]] | None = attrs.field(default=None, repr=False)
     suggest: Callable[[str], str] | None = attrs.field(default=None, repr=False)
+    any_name: str = "NAME"
 
     @property
     def spec(self) -> str:
-        """The spec string: `plugin:name`, with `NAME` for any name; the plugin alone for a name equal to the plugin."""
+        """The spec string: `plugin:name`, with a word for any name; the plugin alone for a name equal to the plugin."""
         if self.name == self.plugin:
             return self.plugin
-        return f"{self.plugin}:{'NAME' if self.name == '*' else self.name}"
+        return f"{self.plugin}:{self.any_name if self.name == '*' else self.name}"
 
 
 @attrs.frozen

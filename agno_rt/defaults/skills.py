@@ -33,4 +33,5 @@ def _make_skills(rest: str, settings: Mapping[str, Any]) -> ContextProvider:
 @hookimpl
 def agno_rt_register_context(register: Register) -> None:
     """Offer `skills:FOLDER`, also `skills:FOLDER:FOLDER` and `skills:@PACKAGE`."""
-    register("*", _make_skills, help="Skills (SKILL.md) in folders, nearest first: skills:FOLDER, skills:@PACKAGE.")
+    text = "Skills (SKILL.md) in folders, nearest first: skills:FOLDER, skills:@PACKAGE."
+    register("*", _make_skills, help=text, any_name="FOLDER")

@@ -132,7 +132,7 @@ def _summarize_plugin(info: PluginInfo) -> str:
     kinds: dict[str, list[str]] = {}
     for offer in info.offers:
         # A plugin that takes any name offers `*`.
-        kinds.setdefault(offer.kind, []).append("NAME" if offer.name == "*" else offer.name)
+        kinds.setdefault(offer.kind, []).append(offer.any_name if offer.name == "*" else offer.name)
     shown = [
         f"{kind if len(names) > 1 else kind.removesuffix('s')} {', '.join(names)}"
         if len(names) <= _FEW

@@ -60,7 +60,8 @@ def agno_rt_register_tools(register: Register) -> None:
     """Offer `workspace:FOLDER`, `workspace:file:FOLDER` and `workspace:filegen:FOLDER`."""
     register("file", make_file_toolkit, help="Read, write, list and delete files in a folder: workspace:file:FOLDER.")
     register("filegen", make_filegen_toolkit, help="Create files, and texts from templates: workspace:filegen:FOLDER.")
-    register("*", make_toolkit, help="Read, write, edit, list, search and run in a folder: workspace:FOLDER.")
+    text = "Read, write, edit, list, search and run in a folder: workspace:FOLDER."
+    register("*", make_toolkit, help=text, any_name="FOLDER")
 
 
 def _open_folder(name: str, folder: str, settings: Mapping[str, Any]) -> tuple[Workspace, Approve]:

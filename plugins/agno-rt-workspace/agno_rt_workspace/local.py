@@ -94,7 +94,9 @@ class LocalWorkspace:
     async def run(self, command: str, *, timeout: float | None = None) -> Finished:
         """See `Workspace.run`."""
         if not self.settings.commands:
-            raise WorkspaceError("this workspace runs no commands", hint="Set commands = true to let it.")
+            raise WorkspaceError(
+                "this workspace runs no commands", hint="The operator can write commands = true in [plugins.workspace]."
+            )
         if not command.strip() or "\0" in command:
             raise WorkspaceError("the command is empty, or has a zero byte", hint="Write a line for the shell.")
         most = self.settings.timeout
@@ -108,10 +110,10 @@ class LocalWorkspace:
     def _find_confinement(self) -> str | None:
         found = None if self.settings.confine == "none" else find_bubblewrap()
         if found is None and self.settings.confine == "bubblewrap":
-            hint = "Install bubblewrap, and let it make namespaces; or set confine = 'auto' to run with your rights."
+            hint = "Install bubblewrap, and let it make namespaces; or write confine = 'auto' in [plugins.workspace]."
             raise WorkspaceError("bubblewrap does not work here, and commands need it", hint=hint)
         if found is None and self.settings.read_only:
-            hint = "Install bubblewrap, set commands = false, or let the workspace write."
+            hint = "Install bubblewrap, or write commands = false or read_only = false in [plugins.workspace]."
             raise WorkspaceError("a read-only workspace runs commands only under bubblewrap", hint=hint)
         return found
 

@@ -19,7 +19,7 @@ from agno_rt_workspace.presentations import PART_BYTES, read_slides
 from agno_rt_workspace.settings import WorkspaceSettings, read_workspace_settings
 
 from agno_rt import Agent, Runtime, ToolCall
-from agno_rt.errors import UsageError
+from agno_rt.errors import NotFound, UsageError
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import CancelPoint, ScriptedModel, cancel_everywhere
 from agno_rt.tools import Toolkit
@@ -239,6 +239,14 @@ def test_a_read_only_workspace_and_a_missing_folder(tmp_path: Path) -> None:
     for spec in ("workspace:file", "workspace:filegen:", f"workspace:file:{tmp_path}/none"):
         with pytest.raises(UsageError, match="no folder"):
             PluginHost().tool(spec, {})
+
+
+@pytest.mark.parametrize("spec", ["workspace", "workspace:"])
+def test_a_spec_without_a_folder_names_the_right_one(spec: str) -> None:
+    """The hint says what to write behind the plugin's name: a folder."""
+    with pytest.raises(NotFound) as caught:
+        PluginHost().tool(spec, {})
+    assert "workspace:FOLDER" in caught.value.hint
 
 
 async def test_a_workspace_that_is_read_only_refuses(tmp_path: Path) -> None:
