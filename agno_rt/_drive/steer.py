@@ -29,8 +29,7 @@ from agno_rt._drive.call_hooks import guard_messages
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.inbox import Inbox, Link, Sent, check_takeover, deliver, is_open, open_inbox, set_stop
 from agno_rt._drive.job import Job, ResolvedAgent
-from agno_rt._drive.run_scope import AnyScope
-from agno_rt._drive.scopes import RunStopped
+from agno_rt._drive.scopes import AnyScope, RunStopped
 from agno_rt.errors import Blocked
 from agno_rt.events import MessageReceived
 from agno_rt.messages import Message

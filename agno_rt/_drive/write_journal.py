@@ -54,7 +54,7 @@ from agno_rt.run_store import (
 
 if TYPE_CHECKING:
     from agno_rt._drive.inbox import Inbox  # few runs are sent anything
-    from agno_rt._drive.run_scope import AnyScope
+    from agno_rt._drive.scopes import AnyScope
 
 __all__ = ["END_SECONDS", "Journal", "Turn", "text_of_input"]
 

@@ -15,8 +15,7 @@ from agno_rt._decide.journal import Replay
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.inbox import Inbox, check_takeover
 from agno_rt._drive.job import AskedWithin, Job, Resolved
-from agno_rt._drive.run_scope import FlowScope, NoScope, RunScope, ScopePart
-from agno_rt._drive.scopes import cause
+from agno_rt._drive.scopes import FlowScope, NoScope, RunScope, ScopePart, cause
 from agno_rt._drive.steer import list_acted_on, note_untaken, renew_signals, stopped_error
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._drive.write_journal import Journal

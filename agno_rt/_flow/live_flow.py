@@ -25,8 +25,7 @@ from agno_rt._decide.turns import Turns
 from agno_rt._drive.ids import new_id
 from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.nesting import OUTER
-from agno_rt._drive.run_scope import FlowScope
-from agno_rt._drive.scopes import RunStopped
+from agno_rt._drive.scopes import FlowScope, RunStopped
 from agno_rt._flow.announce import announce
 from agno_rt._flow.ask import Questions
 from agno_rt._flow.block_limits import check_block_limits, hold_limits

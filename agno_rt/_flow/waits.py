@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from agno_rt._drive.news import News
-from agno_rt._drive.run_scope import FlowScope
+from agno_rt._drive.scopes import FlowScope
 from agno_rt._flow.scope import Scope
 from agno_rt.errors import UsageError
 

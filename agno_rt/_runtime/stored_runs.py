@@ -33,8 +33,7 @@ from agno_rt._drive.execute import execute
 from agno_rt._drive.inbox import Takeover
 from agno_rt._drive.job import Asked, AskedBusy, AskedWithin, Job, Resolved, ResolvedAgent
 from agno_rt._drive.news import News, signal_topic
-from agno_rt._drive.run_scope import AnyScope, RunScope
-from agno_rt._drive.scopes import check_in_trio
+from agno_rt._drive.scopes import AnyScope, RunScope, check_in_trio
 from agno_rt._drive.steer import read_signals, request_stop, restore_inbox
 from agno_rt._drive.write_journal import END_SECONDS, Journal, text_of_input
 from agno_rt._runtime.completed import read_completed
@@ -228,20 +227,17 @@ class StoredRuns:
         return journal
 
     def _new_journal(self, job: Job[Any]) -> Journal:
-        store = self.store
-        session = None if job.session is None else job.session.id
-        parent = None if job.outer is None else job.outer.run_id
         record = RunRecord(
             job.run_id,
             job.agent,
-            session=session,
+            session=None if job.session is None else job.session.id,
             user=job.asked.user,
-            parent=parent,
+            parent=None if job.outer is None else job.outer.run_id,
             input=text_of_input(job.input),
             owner=self._lease.owner,
             request=REQUEST.get(),
         )
-        return self._journal(store, record)
+        return self._journal(self.store, record)
 
     def _journal(self, store: RunStore, record: RunRecord) -> Journal:
         gone, owe = functools.partial(self.release, record.id), functools.partial(self._owed.__setitem__, record.id)
@@ -367,8 +363,8 @@ class StoredRuns:
             job.journal.scope = scope
             self.watch(job, scope, nursery)
             return await execute(job)
-        cancelled = RunCancelled(f"run {job.run_id!r} was cancelled", hint="Resume it to go on.")
-        error: AgnoError = job.journal.lost or cancelled
+        hint = "Resume it to go on."
+        error: AgnoError = job.journal.lost or RunCancelled(f"run {job.run_id!r} was cancelled", hint=hint)
         error.result = job.outcome
         raise error
 
