@@ -67,7 +67,7 @@ from agno_rt_serve.auth.caller import note_refusal, set_caller
 from agno_rt_serve.auth.doors import Doors
 from agno_rt_serve.auth.gate import check_path
 from agno_rt_serve.errors import HttpError, error_body
-from agno_rt_serve.guard import Guard, allowed_hosts
+from agno_rt_serve.guard import Guard, allowed_hosts, is_loopback
 from agno_rt_serve.http.asgi import JSON, PROBLEM, ASGIApp, Receive, Scope, Send, refuse_websocket, request_id, respond
 from agno_rt_serve.settings import Settings
 
@@ -143,7 +143,9 @@ class App:
         hosts = allowed_hosts(
             settings.host, settings.allowed_hosts, keyed=settings.asks_for_keys and not settings.anonymous.agents
         )
-        self._guard = Guard(hosts, settings.cors_origins, HEALTH_PATHS)
+        # On loopback no machine probes, and a page with a rebound name does not even learn that a server is here.
+        probes: frozenset[str] = frozenset() if is_loopback(settings.host) else HEALTH_PATHS
+        self._guard = Guard(hosts, settings.cors_origins, probes)
         routes = self._table = list(self._routes(settings))
         # One table has the paths without a parameter; Starlette's router has the rest, and answers unknown paths.
         self._fixed = {

@@ -204,8 +204,10 @@ def test_directions(chat: Any) -> None:
     chat.box.fill("שלום")
     assert chat.box.evaluate_all(directions) == ["rtl"]
     chat.box.press("Enter")
-    assert chat.page.locator(".asked p").last.evaluate_all(directions) == ["rtl"]
     chat.answered()
+    asked = chat.page.locator(".asked p").last
+    expect(asked).to_have_text("שלום")
+    assert asked.evaluate_all(directions) == ["rtl"]
 
 
 def test_a_link_that_leads_nowhere_is_text(chat: Any) -> None:
