@@ -115,7 +115,8 @@ async def test_leaves_everything_where_it_was(serve_agents: Any, until: Any) -> 
     await until(lambda: served.server.connections == 0)
 
     assert crowd.answers > asked
-    await until(lambda: count() == before)
+    # Less is well: threads and files of the tests before may have ended meanwhile.
+    await until(lambda: all(number <= before[kind] for kind, number in count().items()))
     assert served.server.budget.free == served.server.budget.size
     assert measure_megabytes() - size < MOST_GROWTH
 
