@@ -146,7 +146,7 @@ class TestClosing:
         await inspection.aclose()
         await inspection.aclose()
 
-        assert threading.active_count() == before
+        assert threading.active_count() <= before  # idle threads of tests before may have ended
         assert os.listdir(place / "agno-rt") == []
         with pytest.raises(Gone):
             ask(inspection.path)
