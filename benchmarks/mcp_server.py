@@ -27,8 +27,15 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
     return {"error": {"code": -32601, "message": "Method not found"}}
 
 
-for line in sys.stdin:
-    message = json.loads(line)
-    if "id" in message:
-        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer(message)}) + "\n")
-        sys.stdout.flush()
+def main() -> None:
+    """Answer each line of the input until its end."""
+    for line in sys.stdin:
+        message = json.loads(line)
+        if "id" in message:
+            sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer(message)}) + "\n")
+            sys.stdout.flush()
+
+
+# asv imports each file here, with the input of its own terminal.
+if __name__ == "__main__":
+    main()
