@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 import pytest
 import trio
+import trio.testing
 from agno_rt_serve.app import App
 from agno_rt_serve.http.asgi import ASGIApp
 from agno_rt_serve.http.host import Access
@@ -58,7 +59,9 @@ def heeded_hang_up() -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, driven by Playwright."""
-    from playwright.sync_api import sync_playwright  # for the tests that have a browser
+    from playwright.sync_api import expect, sync_playwright  # for the tests that have a browser
+
+    expect.set_options(timeout=PATIENCE * 1000)
 
     if not CHROMIUM.exists():
         reason = f"there is no {CHROMIUM}: install it with `apt-get install chromium`"
@@ -232,6 +235,15 @@ def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
                 await trio.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def patient_clock() -> trio.testing.MockClock:
+    """A clock that jumps once nothing has happened for a moment, as the bytes between client and server need one.
+
+    A machine that stalls takes no time of this clock.
+    """
+    return trio.testing.MockClock(autojump_threshold=0.02)
 
 
 Serve = Callable[..., Awaitable[Served]]

@@ -272,7 +272,7 @@ class TestBadHttp:
             assert (await wire.answer()).status == 408
             nursery.cancel_scope.cancel()
 
-    async def test_an_idle_connection_is_closed(self, serve: Any) -> None:
+    async def test_an_idle_connection_is_closed(self, serve: Any, patient_clock: trio.testing.MockClock) -> None:
         """An idle connection is closed without an answer, before the first request and after one."""
         served = await serve(echo, keep_alive=0.2)
         async with await served.dial() as wire:
@@ -520,7 +520,7 @@ class TestStopping:
             answer = await busy.answer()
             assert (answer.body, answer.headers["connection"]) == (b"released", "close")
 
-    async def test_hands_over_without_a_loss(self, serve: Any, autojump_clock: trio.testing.MockClock) -> None:
+    async def test_hands_over_without_a_loss(self, serve: Any, patient_clock: trio.testing.MockClock) -> None:
         """While it lingers, a kept connection may bring one more request, which is answered as the last."""
         app = Quiet()
         served = await serve(app, grace=30)
@@ -561,7 +561,7 @@ class TestStopping:
         for _ in range(40):
             with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
                 listener.setblocking(False)
-                server, ready = Server(echo, Settings(grace=5.0)), trio.Event()
+                server, ready = Server(echo, Settings(grace=60.0)), trio.Event()
 
                 async def run(server: Server = server, ready: trio.Event = ready, other: Any = listener) -> None:
                     await server.serve(announce=lambda addresses: ready.set(), listeners=[other.dup()])
@@ -580,7 +580,7 @@ class TestStopping:
                     assert client.recv(1_000).startswith(b"HTTP/1.1 200")
 
     async def test_a_load_balancer_has_time_to_turn_away(
-        self, serve: Any, autojump_clock: trio.testing.MockClock
+        self, serve: Any, patient_clock: trio.testing.MockClock
     ) -> None:
         """For `drain_delay` the server accepts, and applications can tell that it is stopping."""
         told: list[bool] = []

@@ -458,8 +458,8 @@ class TestMessages:
 
         served = await serve(app)
         client = await open_client(served)
-        for number in range(50):
-            await client.send(Ping(b"%d" % number))
+        # In one piece: an application that has sent everything waits only a moment for its client's close.
+        await client.wire.send(b"".join(client.protocol.send(Ping(b"%d" % number)) for number in range(50)))
 
         numbers, pongs, begun = [], [], True
         while not isinstance(event := await client.next(), CloseConnection):
@@ -545,7 +545,7 @@ class TestEnds:
         assert not caplog.records
 
     async def test_a_silent_client_is_pinged_and_then_cut_off(
-        self, serve: Any, open_client: Open, autojump_clock: trio.testing.MockClock
+        self, serve: Any, open_client: Open, patient_clock: trio.testing.MockClock
     ) -> None:
         """A client that answers pings stays; one that does not is gone after twice the time."""
         served = await serve(echo, ping=0.1)

@@ -113,7 +113,6 @@ def chat(browser: Browser, url: str) -> Iterator[Chat]:
     context = browser.new_context(viewport={"width": 1200, "height": 800})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    expect.set_options(timeout=PATIENCE)
     opened = Chat(page, url, [], [])
     page.on("console", lambda message: opened.complaints.append(message.text) if is_complaint(message) else None)
     page.on("pageerror", lambda error: opened.complaints.append(str(error)))

@@ -23,7 +23,6 @@ def test_docs(
     """The page shows the server's routes, asks no other host, and breaks no rule of its own policy."""
     url = address(launch(CODE))
     page = browser.new_page()
-    page.set_default_timeout(15_000)
     faults: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
