@@ -260,7 +260,7 @@ class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_running_requests_end_first(self, start: Start, tmp_path: Path, number: signal.Signals) -> None:
         """A server told to stop during a run answers the run, then exits with 0."""
-        process = start()
+        process = start("--grace", "60")
         result = in_background(lambda: post(process.url, "gated"))
         assert process.line() == "asked\n"
         process.popen.send_signal(number)
@@ -292,11 +292,9 @@ class TestStopping:
         process.popen.send_signal(signal.SIGINT)
         assert process.popen.stderr is not None
         assert "A second signal" in process.popen.stderr.readline()
-        began = time.monotonic()
         code, said = process.stop(signal.SIGINT)
 
         assert (code, "Traceback" in said) == (0, False)
-        assert time.monotonic() - began < PATIENCE / 2
         assert result() != 200
 
 

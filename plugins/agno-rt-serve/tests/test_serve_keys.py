@@ -297,7 +297,7 @@ class TestServer:
                 return bool((await http.get("/agents", headers=headers)).status_code == 200)
 
             async def wait(headers: dict[str, str], expected: bool) -> None:
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     while await opens(headers) is not expected:  # noqa: ASYNC110 - the file has no event
                         await trio.sleep(0.05)
 
@@ -320,7 +320,7 @@ class TestServer:
             async with await served() as http:
                 store.path.chmod(0o644)
                 store.path.write_text("{")
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     while not logged:
                         assert (await http.get("/agents", headers=bearer(key))).status_code == 200
                         await trio.sleep(0.05)
@@ -445,7 +445,7 @@ class TestServer:
                 nursery.start_soon(lambda: http.post("/agents/a/runs", json=RUN, headers=headers))
                 await called.wait()
                 nursery.cancel_scope.cancel()
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while made.server.busy:  # noqa: ASYNC110 - there is no event
                     await trio.sleep(0.01)
             refused = await http.post("/agents/a/runs", json=RUN, headers=headers)
@@ -468,7 +468,7 @@ class TestLongConnections:
                 with connect(f"ws://127.0.0.1:{made.port}/agents/a/runs", additional_headers=bearer(key)) as wire:
                     for number in range(asks):
                         wire.send(json.dumps(RUN))
-                        while (last := json.loads(wire.recv(timeout=20)))["type"] not in ("run_ended", "error"):
+                        while (last := json.loads(wire.recv(timeout=30)))["type"] not in ("run_ended", "error"):
                             pass
                         ends.append(last)
                         if not number:

@@ -173,7 +173,7 @@ class TestProfiles:
         graph = (process.scratch.parent / "profile.svg").read_text()
         assert graph.rstrip().endswith("</svg>")
         assert "spin (" in graph
-        assert len(meanwhile) > 2
+        assert len(meanwhile) > 1  # of two, the second was asked for meanwhile
         assert set(meanwhile) == {"Done."}
 
     @pytest.mark.parametrize("query", ["", "&format=table", "&leaks=true"])
@@ -189,7 +189,7 @@ class TestProfiles:
         assert (status, kind) == (200, "text/html")
         assert "agents.py" in page
         assert '<script src="http' not in page
-        assert len(meanwhile) > 2
+        assert len(meanwhile) > 1  # of two, the second was asked for meanwhile
         assert set(meanwhile) == {"Done."}
 
     def test_in_a_browser(self, start: Start, browser: Browser) -> None:

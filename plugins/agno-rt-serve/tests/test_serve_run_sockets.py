@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from agno_rt import Agent, ToolCall, tool
 from agno_rt.testing import ScriptedModel
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def _connect_and_talk(served: Any, path: str, client: Callable[[ClientConnection], Any]) -> Any:

@@ -155,7 +155,7 @@ class TestTerminals:
         """If the terminal is closed, the server ends its runs, though nobody reads its output."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
-            [sys.executable, "-c", IN_TERMINAL, *command("--workers", workers)],
+            [sys.executable, "-c", IN_TERMINAL, *command("--workers", workers, "--grace", "60")],
             cwd=folder,
             stdin=theirs,
             stdout=theirs,

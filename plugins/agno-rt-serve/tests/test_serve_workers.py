@@ -383,7 +383,7 @@ class TestDying:
 
     def test_one_that_is_told_to_stop_answers_first(self, start: Start) -> None:
         """SIGTERM to a worker replaces the worker without a loss, after the end of all its runs."""
-        process = start()
+        process = start("--grace", "60")
         runs = process.ask_each("gated")
         told, other = runs
         os.kill(told, signal.SIGTERM)
@@ -427,7 +427,7 @@ class TestStopping:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_running_requests_end_first(self, start: Start, number: signal.Signals) -> None:
         """Workers told to stop answer their runs; one line says so, and the exit code is 0."""
-        process = start()
+        process = start("--grace", "60")
         runs = process.ask_each("gated")
         process.popen.send_signal(number)
         process.err.find("(second signal)")
@@ -439,7 +439,7 @@ class TestStopping:
 
     def test_a_closed_terminal_never_insists(self, start: Start) -> None:
         """A terminal that closes stops the server, and may signal several times: runs still end first."""
-        process = start(terminal=True)
+        process = start("--grace", "60", terminal=True)
         runs = process.ask_each("gated")
         process.hang_up()
         process.err.find("(second signal)")
@@ -484,7 +484,8 @@ class TestStopping:
 class Load:
     """Clients that ask over kept connections, one request after the other, and note each failure.
 
-    A client that was held up for longer than a server lingers may find its connection closed, and asks again.
+    A client that was held up for longer than a server lingers may find its connection closed, and asks again. The time
+    counts from the beginning of the request before: its answer may have waited long for the client to read it.
     """
 
     def __init__(self, url: str, clients: int) -> None:
@@ -502,8 +503,9 @@ class Load:
             thread.join(PATIENCE)
 
     def _ask(self) -> None:
-        connection, idle_since = http.client.HTTPConnection(self._place, timeout=PATIENCE), time.monotonic()
+        connection, before = http.client.HTTPConnection(self._place, timeout=PATIENCE), time.monotonic()
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 # http.client connects anew after an answer with Connection: close.
                 headers = {"Content-Type": "application/json"}
@@ -511,12 +513,12 @@ class Load:
                 answer = connection.getresponse()
                 body = answer.read()
             except (OSError, http.client.HTTPException) as exc:
-                if time.monotonic() - idle_since < LINGER:
+                if time.monotonic() - before < LINGER:
                     self.failures.append(repr(exc))
                 connection.close()
                 continue
             finally:
-                idle_since = time.monotonic()
+                before = began
             if answer.status == 200:
                 self.answers += 1
             else:

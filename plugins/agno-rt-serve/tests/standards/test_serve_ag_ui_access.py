@@ -113,10 +113,10 @@ async def test_leaving_cancels_the_run(open_client: Open) -> None:
     client = await open_client("stuck", Agent(Stuck(), "stuck"))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(client.run, "hello")
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await begun.wait()
         nursery.cancel_scope.cancel()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await cancelled.wait()
 
 
@@ -140,7 +140,7 @@ async def test_a_run_that_is_cancelled(open_client: Open) -> None:
             assert judged.end["outcome"] == {"type": "cancelled"}
 
         nursery.start_soon(run)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await begun.wait()
         (task,) = (await client.http.get("/tasks")).json()["runs"]
         await client.http.post(f"/runs/{task['id']}/cancel")

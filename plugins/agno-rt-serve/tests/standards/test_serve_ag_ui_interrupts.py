@@ -254,7 +254,7 @@ async def test_expired(open_client: Open) -> None:
     client = await open_client("fast", Agent(ScriptedModel(answer), "fast", tools=[hurry]))
     paused = await client.run("go")
     [interrupt] = paused.interrupts
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while (await client.http.get("/approvals", params={"status": "pending"})).json()["approvals"]:
             await trio.lowlevel.checkpoint()
     late = await client.run(resume=resolve(paused, True))
