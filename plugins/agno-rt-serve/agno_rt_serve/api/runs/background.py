@@ -33,6 +33,11 @@ End: TypeAlias = "RunResult | HttpError"
 END_SECONDS = 5.0
 """The seconds in which the end of a run is stored, also while the server stops."""
 
+# So many times in a grace time, a worker tells the others of a client.
+_BEATS = 3
+# So many seconds too late, a task was not only busy: the process or its machine stood still.
+_STALL = 1.0
+
 WEBHOOK_DAYS = 7
 """The days for which a run's own webhook is kept, for a process that goes on with the run."""
 
@@ -253,12 +258,15 @@ class BackgroundRuns:
         left = grace
         with suppress(AgnoError):
             while left > 0:
+                due = trio.current_time() + left
                 await trio.sleep(left)
                 if self._watchers.get(run):
                     return  # its end is looked after here
                 seen = await self._cached(f"{_SEEN}{run}")
                 # A worker with a client tells of it again and again; one that was killed does not.
                 left = 0.0 if seen is None else float(seen) + grace - time.time()
+                if left <= 0 and trio.current_time() - due > max(_STALL, grace / _BEATS):
+                    left = grace / _BEATS  # the machine stood still: the others are as late with their words
             await self._runtime.cancel(run)
 
     async def _beat(self, run: str, grace: float, scope: trio.CancelScope) -> None:
@@ -267,7 +275,7 @@ class BackgroundRuns:
         with scope, suppress(AgnoError):
             while isinstance(store, CacheStore):
                 await store.cache(f"{_SEEN}{run}", str(time.time()).encode(), seconds=2 * grace)
-                await trio.sleep(grace / 3)
+                await trio.sleep(grace / _BEATS)
 
     async def note_grace(self, run: str, grace: float) -> None:
         """Remember the grace time of a run, for clients that come back to another worker."""
