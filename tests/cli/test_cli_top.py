@@ -21,6 +21,9 @@ from tests.cli.conftest import SECONDS
 Agno = Callable[..., subprocess.CompletedProcess[str]]
 Program = Callable[[str], subprocess.Popen[str]]
 
+PATIENT = ("--patience", "50")
+"""Options for a process that will answer, however slow the machine is."""
+
 PROGRAM = """
 import sys
 import trio
@@ -148,8 +151,8 @@ def test_nobody_to_ask(agno: Agno) -> None:
 def test_a_tree(agno: Agno, program: Program) -> None:
     """The tree shows runs, parallel calls, nested runs, a queue and a session, with the object of each wait."""
     process = program(NESTED)
-    done = agno("top")
-    (report,) = reports(agno("top", str(process.pid), "--json"))
+    done = agno("top", *PATIENT)
+    (report,) = reports(agno("top", str(process.pid), "--json", *PATIENT))
 
     assert done.returncode == 0
     lines = done.stdout.splitlines()
@@ -187,7 +190,7 @@ def test_several(agno: Agno, program: Program) -> None:
     )
     assert [report.pid for report in reports(agno("top", "--json", str(second.pid)))] == [second.pid]
     idle = f"process {both.pid} (program2.py)\nnothing under way\n"
-    assert agno("top", str(both.pid)).stdout == f"{idle}\n{idle}"
+    assert agno("top", str(both.pid), *PATIENT).stdout == f"{idle}\n{idle}"
 
 
 def test_a_process_that_cannot_be_asked(agno: Agno, program: Program) -> None:
@@ -244,7 +247,7 @@ def test_a_process_that_is_stopped(agno: Agno, program: Program, place: Path) ->
         os.kill(process.pid, signal.SIGCONT)
 
     assert "may be stopped" in report.error
-    (report,) = reports(agno("top", "--json"))
+    (report,) = reports(agno("top", "--json", *PATIENT))
     assert report.tasks is not None
 
 
@@ -261,7 +264,7 @@ def test_a_blocked_event_loop(agno: Agno, program: Program) -> None:
     (report,) = reports(agno("top", "--patience", "0.2", "--json"))
 
     assert done.returncode == 0
-    assert "the event loop has not answered for 0." in done.stdout
+    assert re.search(r"the event loop has not answered for \d", done.stdout)
     assert "sys.stdin.readline()" in done.stdout
     assert report.tasks is None
     assert report.blocked is not None
@@ -275,7 +278,7 @@ def test_a_blocked_event_loop(agno: Agno, program: Program) -> None:
     process.stdin.write("\n")
     process.stdin.flush()
     assert process.stdout.readline() == "ready\n"
-    (report,) = reports(agno("top", "--json"))
+    (report,) = reports(agno("top", "--json", *PATIENT))
     assert report.tasks is not None
     ended(process)
 

@@ -705,7 +705,7 @@ class TestFile:
             subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number), str(appends)])  # noqa: ASYNC220 - the test only waits for them
             for number in range(processes)
         ]
-        assert [writer.wait(30) for writer in writers] == [0] * processes
+        assert [writer.wait(120) for writer in writers] == [0] * processes
         memory = SQLiteMemory(path)
         shared, infos = await memory.load("shared"), await memory.sessions()
         facts = await memory.facts("shared", limit=1_000)

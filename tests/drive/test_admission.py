@@ -73,7 +73,7 @@ class TestRunsWithinRuns:
                 """Ask in the same session."""
                 return (await rt.run(Agent(ScriptedModel([])), "x", session="s")).content
 
-            with trio.fail_after(5):
+            with trio.fail_after(60):
                 agent = Agent(ScriptedModel([ToolCall("1", "again"), "done"]), tools=[again])
                 result = await rt.run(agent, "x", session="s")
 

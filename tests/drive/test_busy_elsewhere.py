@@ -84,7 +84,7 @@ async def test_reject(tmp_path: Path, stored: bool) -> None:
     async with two_runtimes(tmp_path) as (one, other):
         run = await one.start(waiting.agent, "first", session="s")
         await waiting.is_at_model.wait()
-        with trio.fail_after(10), pytest.raises(SessionBusy, match="of another process") as caught:
+        with trio.fail_after(60), pytest.raises(SessionBusy, match="of another process") as caught:
             await other.run(Agent(ScriptedModel(["never"]), "quick"), "second", session="s", busy="reject")
         assert caught.value.run == (run.id if stored else None)
         assert run.result is None

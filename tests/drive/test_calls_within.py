@@ -204,7 +204,7 @@ async def test_tools_that_run_alone_do_so_within_calls_too() -> None:
         return str((await context.call_tool("sign", {"text": text})).content)
 
     model = ScriptedModel([[ToolCall(text, "write", {"text": text}) for text in "ab"], "done"])
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         result = await run(Agent(model, tools=[note, sign, write]))
     assert told(result) == ["signed a", "signed b"]
     alone = [f"{text} {what}" for text in ("a", "b") for what in ("begins", "ends")]

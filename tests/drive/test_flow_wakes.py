@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,26 @@ from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere
 T = TypeVar("T")
 
 
+class TimeOfDay:
+    """The time of day, which a test puts forward: a run pauses before its wait is over, however slow the machine is."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self._read = time.time
+
+    def __call__(self) -> float:
+        """Return the seconds since the epoch."""
+        return self._read() + self.ahead
+
+
+@pytest.fixture
+def time_of_day(monkeypatch: pytest.MonkeyPatch) -> TimeOfDay:
+    """Make a time of day for this process."""
+    made = TimeOfDay()
+    monkeypatch.setattr(time, "time", made)
+    return made
+
+
 async def until(is_true: Callable[[], Awaitable[object]]) -> None:
     """Wait until the condition holds: the store is looked into again and again, as another process would."""
     with trio.fail_after(60):
@@ -44,20 +65,21 @@ async def wait_for_end(memory: Any, run: str) -> RunRecord:
     return record
 
 
-async def test_an_expired_question_wakes_its_run() -> None:
+async def test_an_expired_question_wakes_its_run(time_of_day: TimeOfDay) -> None:
     """A run that waits for a person goes on by itself when the question expires, in another runtime."""
-    memory, seen = InProcessMemory(), list[Any]()
+    memory, seen = InProcessMemory(time_of_day), list[Any]()
 
     @workflow(name="asker")
     async def asker(flow: Flow) -> str:
         try:
-            return str(await flow.ask(Ask(str, "Name?"), expires=0.5))
+            return str(await flow.ask(Ask(str, "Name?"), expires=3600))
         except Unanswered:
             return "nobody"
 
     async with Runtime(memory=memory) as rt:
         paused = await rt.run(asker, "go")
         record = (await memory.load_run(paused.run_id))[0]
+    time_of_day.ahead += 3600
     async with Runtime(memory=memory, observers=[seen.append]) as rt:
         rt.add(asker)
         rt.wake_runs()
@@ -68,14 +90,14 @@ async def test_an_expired_question_wakes_its_run() -> None:
     assert [each.status for each in seen if isinstance(each, RunEnded)] == ["completed"]
 
 
-async def test_the_end_of_a_woken_run_is_told() -> None:
+async def test_the_end_of_a_woken_run_is_told(time_of_day: TimeOfDay) -> None:
     """`on_end` gets the record from before and the result, of a run that ends well and of one that fails."""
-    memory, told = InProcessMemory(), dict[str, tuple[str, str, str]]()
+    memory, told = InProcessMemory(time_of_day), dict[str, tuple[str, str, str]]()
 
     @workflow(name="asker")
     async def asker(text: str, flow: Flow) -> str:
         try:
-            return str(await flow.ask(Ask(str, "Name?"), expires=0.3))
+            return str(await flow.ask(Ask(str, "Name?"), expires=3600))
         except Unanswered:
             if text == "fail":
                 raise
@@ -89,20 +111,21 @@ async def test_the_end_of_a_woken_run_is_told() -> None:
 
     async with Runtime(memory=memory) as rt:
         well, badly = [await rt.run(asker, text) for text in ("go", "fail")]
+        time_of_day.ahead += 3600
         rt.wake_runs(on_end=tell)
         await until(are_told)
 
     assert told == {well.run_id: ("paused", "completed", "nobody"), badly.run_id: ("paused", "failed", "")}
 
 
-async def test_a_failing_listener_ends_nothing() -> None:
+async def test_a_failing_listener_ends_nothing(time_of_day: TimeOfDay) -> None:
     """An `on_end` that fails is warned of; the runtime lives on, and wakes the next run."""
-    memory, told = InProcessMemory(), list[str]()
+    memory, told = InProcessMemory(time_of_day), list[str]()
 
     @workflow(name="asker")
     async def asker(text: str, flow: Flow) -> str:
         try:
-            return str(await flow.ask(Ask(str, "Name?"), expires=0.3))
+            return str(await flow.ask(Ask(str, "Name?"), expires=3600))
         except Unanswered:
             return "nobody"
 
@@ -114,23 +137,26 @@ async def test_a_failing_listener_ends_nothing() -> None:
         return bool(told)
 
     with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
+        warnings.simplefilter("ignore")  # others' garbage may be collected now
+        warnings.simplefilter("always", RuntimeWarning)
         async with Runtime(memory=memory) as rt:
             first = await rt.run(asker, "go")
+            time_of_day.ahead += 3600
             rt.wake_runs(on_end=tell)
             await until(is_told)
             second = await rt.run(asker, "go")
+            time_of_day.ahead += 3600
             ended = await wait_for_end(memory, second.run_id)
 
     assert (told[0], ended.status) == (first.run_id, "completed")
     assert f"the end of run '{first.run_id}' of 'asker' was not told" in str(warned[0].message)
 
 
-async def test_an_expired_approval_of_an_agent_wakes_its_run() -> None:
+async def test_an_expired_approval_of_an_agent_wakes_its_run(time_of_day: TimeOfDay) -> None:
     """An agent's tool call that nobody approved in time is denied, and the model is told so."""
-    memory = InProcessMemory()
+    memory = InProcessMemory(time_of_day)
 
-    @tool(approve=True, expires=0.3)
+    @tool(approve=True, expires=3600)
     async def send(text: str) -> str:
         """Send."""
         return "sent"
@@ -140,14 +166,15 @@ async def test_an_expired_approval_of_an_agent_wakes_its_run() -> None:
     async with Runtime(memory=memory) as rt:
         rt.wake_runs()
         paused = await rt.run(sender, "go")
+        time_of_day.ahead += 3600
         ended = await wait_for_end(memory, paused.run_id)
 
     assert (paused.status, ended.status, ended.content) == ("paused", "completed", "nobody approved")
 
 
-async def test_a_sleeping_run_is_woken_within_other_waits() -> None:
+async def test_a_sleeping_run_is_woken_within_other_waits(time_of_day: TimeOfDay) -> None:
     """A branch that sleeps, and one that waits for a signal for so long, wake the run while others wait for people."""
-    memory, done = InProcessMemory(), list[str]()
+    memory, done = InProcessMemory(time_of_day), list[str]()
 
     @step
     async def note(text: str) -> str:
@@ -155,12 +182,12 @@ async def test_a_sleeping_run_is_woken_within_other_waits() -> None:
         return text
 
     async def sleeper(flow: Flow) -> str:
-        await flow.sleep(0.3)
+        await flow.sleep(3600)
         return await note("slept")
 
     async def listener(flow: Flow) -> str:
         try:
-            return str(await flow.signal("mail", timeout=0.4))
+            return str(await flow.signal("mail", timeout=4000))
         except DeadlineExceeded:
             return await note("no mail")
 
@@ -175,6 +202,7 @@ async def test_a_sleeping_run_is_woken_within_other_waits() -> None:
     async with Runtime(memory=memory) as rt:
         first = await rt.run(waiter, "go")
         assert (first.status, done) == ("paused", [])
+        time_of_day.ahead += 4000
         rt.wake_runs()
 
         async def has_paused_again() -> bool:
@@ -331,21 +359,23 @@ async def test_who_can_wake() -> None:
             rt.wake_runs()
 
 
-async def test_a_run_that_cannot_go_on_is_told() -> None:
+async def test_a_run_that_cannot_go_on_is_told(time_of_day: TimeOfDay) -> None:
     """A due run whose runnable is unusable here is left alone, with one warning."""
-    memory = InProcessMemory()
+    memory = InProcessMemory(time_of_day)
 
     @workflow(name="asker")
     async def asker(flow: Flow) -> str:
-        return str(await flow.ask(Ask(str, "Name?"), expires=0.05))
+        return str(await flow.ask(Ask(str, "Name?"), expires=3600))
 
     broken = Agent("no-such-plugin:model", "asker")
     async with Runtime(memory=memory) as rt:
         paused = await rt.run(asker, "go")
+    time_of_day.ahead += 3600
     async with Runtime(memory=memory) as rt:
         rt.add(broken)
         with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
+            warnings.simplefilter("ignore")  # others' garbage may be collected now
+            warnings.simplefilter("always", RuntimeWarning)
             rt.wake_runs()
             await until(lambda: _as_coroutine(told))
             await trio.testing.wait_all_tasks_blocked()

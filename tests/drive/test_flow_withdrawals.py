@@ -90,7 +90,7 @@ async def test_withdrawn_at_once(tmp_path: Path, url: str, kind: str) -> None:
     async with Runtime(memory=url.format(tmp_path)) as rt:
         run = await rt.start(race.workflows[kind], "go")
         assert run.store is not None
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             question = await wait_for_question(run.store)
             race.goes.set()
             await race.is_after.wait()
@@ -138,7 +138,7 @@ async def test_withdrawn_while_it_is_written(kind: str) -> None:
     race, memory = Race(), SlowAnswer()
     async with Runtime(memory=memory) as rt:
         run = await rt.start(race.workflows[kind], "go")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await wait_for_question(memory)
             race.goes.set()
             await race.is_after.wait()
@@ -155,7 +155,7 @@ async def test_a_run_that_goes_on_later(tmp_path: Path, url: str, kind: str) -> 
     async with Runtime(memory=url.format(tmp_path)) as rt:
         run = await rt.start(race.workflows[kind], "go")
         assert run.store is not None
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await wait_for_question(run.store)
             race.goes.set()
             await race.is_after.wait()
@@ -172,7 +172,7 @@ async def test_a_cancelled_run_keeps_its_question(tmp_path: Path) -> None:
     async with Runtime() as rt:
         run = await rt.start(race.workflows["plain"], "go")
         assert run.store is not None
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await wait_for_question(run.store)
             run.cancel()
             await run.wait()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from agno_rt import Agent, Emit, Limits, ModelRequest, ModelResponse, RunResult, Runtime, tool
 from agno_rt.errors import ModelError, UsageError
@@ -137,7 +138,7 @@ async def test_a_failing_callback_ends_the_map() -> None:
             await rt.map(Agent(Shouting()), ["a", "b"], on_error="keep", on_result=refuse)
 
 
-async def test_cancelled_it_leaves_nothing_behind() -> None:
+async def test_cancelled_it_leaves_nothing_behind(autojump_clock: trio.testing.MockClock) -> None:
     """A cancellation around the map cancels all runs of the map."""
     model = Hanging()
     async with Runtime() as rt:

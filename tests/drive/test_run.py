@@ -182,7 +182,7 @@ class TestTools:
     async def test_synchronous_ones_run_in_threads(self) -> None:
         """A synchronous tool runs in a thread, so that two run at once; an inline tool runs in trio's thread."""
         here = threading.get_ident()
-        both = threading.Barrier(2, timeout=10)
+        both = threading.Barrier(2, timeout=60)
 
         @tool
         def meet() -> bool:
@@ -467,12 +467,12 @@ class TestLimits:
         @tool
         def stuck() -> str:
             """Wait for the test's end."""
-            release.wait(10)
+            release.wait(60)
             return "late"
 
         try:
             async with Runtime(limits=Limits(tool_timeout=0.01)) as rt:
-                with trio.fail_after(5):
+                with trio.fail_after(60):
                     result = await rt.run(Agent(ScriptedModel([ToolCall("1", "stuck"), "x"]), tools=[stuck]), "x")
         finally:
             release.set()

@@ -147,11 +147,11 @@ class TestProcesses:
             async def main() -> str:
                 async with Runtime(memory=url) as rt:
                     run = await rt.start(Agent(ScriptedModel(["ok"])), "hi", session="s")
-                    with trio.fail_after(10):
+                    with trio.fail_after(60):
                         while "another process has" not in str(rt.tasks()):  # noqa: ASYNC110 - the wait for a lock sets no event
                             await trio.sleep(0.001)
                     holder.send_signal(signal.SIGKILL)
-                    with trio.fail_after(10):
+                    with trio.fail_after(60):
                         return (await run.wait()).content
 
             try:
@@ -442,7 +442,7 @@ class TestEverywhere:
                     with point:
                         await rt.run(Agent(pauses.model(ScriptedModel(["2"]))), "b", session="s")
                 assert memory.held == set()
-                with trio.fail_after(5):
+                with trio.fail_after(60):
                     await other.run(Agent(ScriptedModel(["3"])), "c", session="s")
             told = [message.text for message in (await memory.load("s")).messages]
             both = (["a", "1", "b", "2", "c", "3"], ["b", "2", "a", "1", "c", "3"])

@@ -130,7 +130,7 @@ async def test_parallel_tools_behind_a_slow_reader() -> None:
     agent = Agent(ScriptedModel([calls, "x"]), tools=[nap])
     async with Runtime(limits=Limits(tools=20)) as rt, rt.stream(agent, "x") as events:
         seen = 0
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async for _ in events:
                 seen += 1
                 await trio.lowlevel.checkpoint()

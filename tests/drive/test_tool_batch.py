@@ -264,7 +264,7 @@ async def test_what_is_missing_ends_the_run(calls: int) -> None:
     assert [type(event) for event in events] == [ToolStarted] * calls + [ToolEnded] * calls
 
 
-async def test_cancelled() -> None:
+async def test_cancelled(autojump_clock: MockClock) -> None:
     """Each call of a cancelled batch ends once, as cancelled."""
 
     @tool(batch=True)

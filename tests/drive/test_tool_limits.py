@@ -55,7 +55,7 @@ class TestTimeout:
         def stuck() -> str:
             """Wait for the test's end."""
             began.append(True)
-            release.wait(10)
+            release.wait(60)
             return "late"
 
         began: list[bool] = []
@@ -148,7 +148,7 @@ class TestRetries:
         assert str(contents[2]).startswith("picky failed: TypeError: it returned something of type object")
         assert attempts == [1, 2]
 
-    async def test_a_cancellation_is_not_tried_again(self) -> None:
+    async def test_a_cancellation_is_not_tried_again(self, autojump_clock: MockClock) -> None:
         """A cancelled call is not tried again."""
         attempts: list[bool] = []
 
@@ -248,7 +248,7 @@ class TestConcurrency:
         def stuck() -> str:
             """Wait for the release."""
             entered.release()
-            release.wait(10)
+            release.wait(60)
             return "done"
 
         job = job_of(stuck)
@@ -303,7 +303,7 @@ class TestConcurrency:
                 call = ToolCall("i", "ask", f'{{"deep": {deep - 1}}}')
                 return " ".join(told(await rt.run(Agent(ScriptedModel([call, "x"]), tools=[ask]), "x")))
 
-            with trio.fail_after(5):
+            with trio.fail_after(60):
                 outer = Agent(ScriptedModel([ToolCall("o", "ask", '{"deep": 3}'), "x"]), tools=[ask])
                 assert told(await rt.run(outer, "x")) == ["bottom"]
 
@@ -376,7 +376,7 @@ class TestOrder:
         """A call alone begins after earlier calls, and later calls begin after its end."""
         under_way: list[str] = []
         order: list[str] = []
-        both = threading.Barrier(2, timeout=10)
+        both = threading.Barrier(2, timeout=60)
 
         def note(name: str) -> None:
             assert not (under_way and ("alone" in name or "alone" in under_way)), (name, under_way)
@@ -409,7 +409,7 @@ class TestOrder:
             ToolCall(at, at.rstrip("0123456789"), f'{{"name": "{at}"}}')
             for at in ("work0", "work1", "alone2", "alone3", "work4", "work5", "alone6")
         ]
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             contents = await told_of(job_of(work, alone), calls)
 
         assert contents == [call.id for call in calls]
@@ -441,7 +441,7 @@ class TestOrder:
         ]
         assert steps == [(name, call.id) for call in calls for name in ("ToolStarted", "ToolEnded")]
 
-    async def test_cancelled_in_the_middle(self) -> None:
+    async def test_cancelled_in_the_middle(self, autojump_clock: MockClock) -> None:
         """No further call begins after a cancellation, and each begun call ends once."""
 
         @tool(parallel=False)

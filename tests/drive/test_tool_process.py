@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 import trio_parallel  # type: ignore[import-untyped]  # the package has no types
 
 from agno_rt import Agent, Limits, Runtime, ToolCall
@@ -94,11 +95,17 @@ async def test_a_batch() -> None:
     assert await told_of(job_of(process_tools.double), calls) == ["2", "4"]
 
 
-async def test_at_its_deadline(tmp_path: Path) -> None:
+async def jump(clock: trio.testing.MockClock, file: Path, seconds: float) -> None:
+    """Let the seconds pass once the file is written: the function is at work, however long its process took."""
+    await written(file)
+    clock.jump(seconds)
+
+
+async def test_at_its_deadline(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
     """A function that spins is killed at its deadline: the process is gone, and the model is told."""
     file = tmp_path / "pid"
-    async with Runtime() as rt:
-        # The first call starts the process, so that the deadline is the function's alone.
+    async with Runtime() as rt, trio.open_nursery() as nursery:
+        nursery.start_soon(jump, mock_clock, file, 2)
         replies: list[Any] = [ToolCall("1", "where"), ToolCall("2", "spin", f'{{"file": "{file}"}}'), "too slow"]
         result = await rt.run(Agent(ScriptedModel(replies), tools=[process_tools.where, process_tools.spin]), "x")
 
@@ -107,13 +114,14 @@ async def test_at_its_deadline(tmp_path: Path) -> None:
     assert trio_parallel.default_context_statistics().running_workers == 0
 
 
-async def test_at_the_runs_deadline(tmp_path: Path) -> None:
+async def test_at_the_runs_deadline(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
     """The run's `tool_timeout` kills the process too, and the next call gets a new process."""
-    await told_of(job_of(process_tools.where), calls_of("where", "{}"))
     file = tmp_path / "pid"
     job = job_of(process_tools.spin_on, process_tools.where, limits=Limits(tool_timeout=1.5))
 
-    [content] = await told_of(job, calls_of("spin_on", f'{{"file": "{file}"}}'))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(jump, mock_clock, file, 1.5)
+        [content] = await told_of(job, calls_of("spin_on", f'{{"file": "{file}"}}'))
     assert content == "spin_on failed: the tool spin_on took longer than 1.5 s, and was killed"
     assert gone(await written(file))
     job = job_of(process_tools.where)

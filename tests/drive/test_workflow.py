@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from agno_rt import (
     Agent,
@@ -1276,21 +1277,27 @@ async def test_a_failure_in_a_nursery_of_the_users_own_is_tried_again() -> None:
         assert (await rt.resume(caught.value.result.run_id)).content == "done"
 
 
-async def test_a_sync_step_that_hangs_is_not_called_again() -> None:
+async def test_a_sync_step_that_hangs_is_not_called_again(mock_clock: trio.testing.MockClock) -> None:
     """A thread cannot be stopped: an attempt beyond its time is the last one."""
     calls: list[int] = []
     release = threading.Event()
 
-    @step(timeout=0.5, retries=3, backoff=0)  # the thread must begin within the time
+    @step(timeout=0.5, retries=3, backoff=0)
     def hang() -> None:
         calls.append(1)
-        release.wait(10)
+        release.wait(60)
 
     @workflow
     async def flow_of(flow: Flow) -> None:
         await hang()
 
-    async with Runtime() as rt:
+    async def let_time_pass() -> None:
+        while not calls:
+            await trio.lowlevel.checkpoint()
+        mock_clock.jump(0.5)
+
+    async with Runtime() as rt, trio.open_nursery() as nursery:
+        nursery.start_soon(let_time_pass)
         try:
             with pytest.raises(DeadlineExceeded, match="hang#1"):
                 await rt.run(flow_of, "go")

@@ -545,6 +545,7 @@ async def test_closing_is_cancelled() -> None:
 async def test_opening_is_cancelled() -> None:
     """A cancelled `open` leaves no thread, and the runtime can be opened again."""
     rt = AsyncioRuntime()
+    before = set(threading.enumerate())
     for rounds in range(10):
         task = asyncio.create_task(rt.open())
         await ticks(rounds)
@@ -555,7 +556,7 @@ async def test_opening_is_cancelled() -> None:
             pass
         else:
             await rt.aclose()
-        assert "agno_rt from asyncio" not in {thread.name for thread in threading.enumerate()}
+        assert "agno_rt from asyncio" not in {thread.name for thread in set(threading.enumerate()) - before}
     async with rt:
         assert (await rt.run(Agent(ScriptedModel(["Hello."])), "Hi")).content == "Hello."
 

@@ -178,7 +178,7 @@ def test_a_runtime_that_is_dropped() -> None:
 
     with pytest.warns(ResourceWarning, match="left open"):
         end()
-    host[0].thread.join(10)
+    host[0].thread.join(60)
     assert not host[0].thread.is_alive()
     assert (models[0].running, models[0].unwound) == (0, 1)
 

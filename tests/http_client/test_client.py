@@ -191,12 +191,21 @@ class TestBounds:
         assert server.most_connections <= 2
         assert client.statistics()[0].in_use == 0
 
-    async def test_a_server_that_stalls(self, server: WireServer) -> None:
+    async def test_a_server_that_stalls(self, server: WireServer, mock_clock: trio.testing.MockClock) -> None:
         """Silence ends at read_timeout, before and within an answer, and the connection is closed."""
         client = make_client(server.url, read_timeout=0.2)
-        for reply, phase in ((WireReply(ending="silent"), "before it answered"), (ENDLESS, "in the middle")):
+
+        async def let_time_pass(stalls: int) -> None:
+            await server.wait_stalled(stalls)
+            await trio.testing.wait_all_tasks_blocked()  # the client has read what came
+            mock_clock.jump(0.2)
+
+        replies = ((WireReply(ending="silent"), "before it answered"), (ENDLESS, "in the middle"))
+        for stalls, (reply, phase) in enumerate(replies, 1):
             server.play(reply)
-            error = await fail(client)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(let_time_pass, stalls)
+                error = await fail(client)
             assert f"stalled: nothing came for 0.2 s {phase}" in error.message
             assert error.retryable
             with trio.fail_after(30):

@@ -21,7 +21,7 @@ from agno_rt.memory import MemoryPolicy
 from agno_rt.testing import ScriptedModel
 
 LOGGED = MemoryPolicy(journal=True, events=True)
-LONG = 10.0
+LONG = 60.0
 
 
 @pytest.fixture(params=["memory", "sqlite"])

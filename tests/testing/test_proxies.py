@@ -12,7 +12,7 @@ import pytest
 from agno_rt.errors import UsageError
 from agno_rt.testing import Proxy, open_proxy
 
-SECONDS = 10.0
+SECONDS = 60.0
 
 
 class EchoServer:

@@ -12,6 +12,7 @@ import threading
 import tracemalloc
 import warnings
 from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -150,11 +151,14 @@ class TestResources:
     @pytest.mark.usefixtures("impatient")
     async def test_a_thread_that_is_abandoned(self) -> None:
         """An abandoned worker thread at work is a leak, even if idle before the block."""
-        go_on = threading.Event()
+        go_on, begun = threading.Event(), threading.Event()
         await trio.to_thread.run_sync(int)
         with expect_leak(rf"thread work from .*, in work {HERE}"), no_orphans():
-            with trio.move_on_after(0.01):
-                await trio.to_thread.run_sync(work, go_on, abandon_on_cancel=True)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(trio.to_thread.run_sync, work, go_on, begun, abandon_on_cancel=True))
+                while not begun.is_set():
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
         go_on.set()
 
     async def test_idle_worker_threads(self) -> None:
@@ -168,10 +172,11 @@ class TestResources:
     @pytest.mark.usefixtures("impatient")
     def test_a_thread(self) -> None:
         """A running thread is a leak, with its current place."""
-        go_on = threading.Event()
-        thread = threading.Thread(target=work, args=(go_on,), name="worker")
+        go_on, begun = threading.Event(), threading.Event()
+        thread = threading.Thread(target=work, args=(go_on, begun), name="worker")
         with expect_leak(f"thread worker, in work {HERE}"), no_orphans():
             thread.start()
+            assert begun.wait(60)
         go_on.set()
         thread.join()
 
@@ -218,8 +223,10 @@ def program() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
         process.wait()
 
 
-def work(go_on: threading.Event) -> None:
-    """Wait for the event."""
+def work(go_on: threading.Event, begun: threading.Event | None = None) -> None:
+    """Wait for the event, after saying that the work has begun."""
+    if begun is not None:
+        begun.set()
     go_on.wait()
 
 
