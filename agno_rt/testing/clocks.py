@@ -1,20 +1,48 @@
-"""Time in tests: trio's virtual clock, which jumps over every wait, and a wall clock that follows trio's time."""
+"""Time in tests: trio's virtual clock, which jumps over every wait, a clock that jumps when told, and a wall clock."""
 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, final
 
 import trio
 from trio.testing import MockClock
 
-__all__ = ["EPOCH", "WallClock", "run_virtually"]
+__all__ = ["EPOCH", "JumpingClock", "WallClock", "run_virtually"]
 
 T = TypeVar("T")
 
 EPOCH = 1_767_225_600.0
 """The start of a wall clock: 2026-01-01 00:00:00 UTC."""
+
+
+@final
+class JumpingClock(trio.abc.Clock):
+    """The system's time for a trio run, until a test sets the time forward.
+
+    A test of a timeout names a long one, which a busy machine never reaches by itself, and ends it by `jump`. Pass the
+    clock to `trio.run`.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def jump(self, seconds: float) -> None:
+        """Set the clock forward: deadlines within these seconds are over."""
+        self._ahead += seconds
+
+    def start_clock(self) -> None:
+        """See `trio.abc.Clock`."""
+
+    def current_time(self) -> float:
+        """See `trio.abc.Clock`."""
+        return time.monotonic() + self._ahead
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """See `trio.abc.Clock`."""
+        return deadline - self.current_time()
 
 
 @final

@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar, final
 
 import trio
@@ -21,22 +21,26 @@ __all__ = ["Proxy", "open_proxy"]
 T = TypeVar("T")
 
 CHUNK = 65_536
-WAIT_SECONDS = 10.0
-"""How long a test waits for the proxy's thread."""
+WAIT_SECONDS = 60.0
+"""How long a test waits for the proxy's thread: a busy machine takes its time."""
 
 # No lingering: closing the socket sends a reset in place of an orderly end.
 _RESET = struct.pack("ii", 1, 0)
 
 
 class _Link:
-    """A client's connection, and the one to the server behind it."""
+    """A client's connection, and the one to the server behind it, as soon as there is one."""
 
-    def __init__(self, client: trio.SocketStream, server: trio.SocketStream, scope: trio.CancelScope) -> None:
-        self.client, self.server, self.scope = client, server, scope
+    def __init__(self, client: trio.SocketStream) -> None:
+        self.client = client
+        self.server: trio.SocketStream | None = None
+        self.scope = trio.CancelScope()
 
     def close(self, *, reset: bool) -> None:
-        """Close both connections at once."""
+        """Close both connections at once. A closed one stays closed: each of several tasks may be the first."""
         for stream in (self.client, self.server):
+            if stream is None or stream.socket.fileno() < 0:
+                continue
             if reset:
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             stream.socket.close()
@@ -139,29 +143,27 @@ class Proxy:
 
     async def _accept(self, listener: trio.SocketListener, scope: trio.CancelScope) -> None:
         assert self._nursery is not None
-        with scope:
+        # A client that connects in the moment of `refuse` wakes this task, which then finds the socket closed.
+        with scope, suppress(trio.ClosedResourceError):
             while True:
-                stream = await listener.accept()
+                link = _Link(await listener.accept())
                 self._accepted += 1
-                self._nursery.start_soon(self._serve, stream)
+                # From here on, so that `cut` misses no client that takes itself to be connected.
+                self._links.add(link)
+                self._nursery.start_soon(self._serve, link)
 
-    async def _serve(self, client: trio.SocketStream) -> None:
+    async def _serve(self, link: _Link) -> None:
         try:
-            server = await trio.open_tcp_stream(*self._to)
-        except OSError:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            client.socket.close()
-            return
-        with trio.CancelScope() as scope:
-            link = _Link(client, server, scope)
-            self._links.add(link)
-            try:
+            with link.scope:
+                link.server = await trio.open_tcp_stream(*self._to)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._pass, link, client, server)
-                    nursery.start_soon(self._pass, link, server, client)
-            finally:
-                self._links.discard(link)
-                link.close(reset=False)
+                    nursery.start_soon(self._pass, link, link.client, link.server)
+                    nursery.start_soon(self._pass, link, link.server, link.client)
+        except OSError:
+            link.close(reset=True)
+        finally:
+            self._links.discard(link)
+            link.close(reset=False)
 
     async def _pass(self, link: _Link, source: trio.SocketStream, to: trio.SocketStream) -> None:
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
@@ -165,6 +166,55 @@ def test_refuses_and_accepts(proxy: Proxy) -> None:
         proxy.accept()
         with connect(proxy) as other:
             assert ask(other, b"three") == b"three"
+
+
+def test_cuts_a_connection_whose_server_has_not_answered_yet() -> None:
+    """A client that is connected to the proxy alone is cut as well."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as busy:
+        address = busy.getsockname()
+        with open_proxy(*address) as proxy, ExitStack() as stack:
+            for _ in range(2):  # as many as wait for `accept`: the system lets further clients wait
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(address)
+            with connect(proxy) as connection:
+                wait_until(lambda: proxy.accepted == 1)
+                assert proxy.cut() == 1
+                assert connection.recv(10) == b""
+
+
+def test_refuses_clients_that_connect_in_the_same_moment(proxy: Proxy) -> None:
+    """Clients come and go all the time, while connections are refused, reset and accepted again: the proxy stays."""
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            with suppress(OSError), connect(proxy) as connection:
+                connection.sendall(b"x")
+
+    clients = [threading.Thread(target=come_and_go) for _ in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(100):
+            proxy.refuse()
+            proxy.cut(reset=True)
+            proxy.accept()
+            proxy.cut(reset=True)
+    finally:
+        is_over.set()
+        for client in clients:
+            client.join()
+    with connect(proxy) as connection:
+        assert ask(connection, b"one") == b"one"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until the proxy's thread has come so far."""
+    until = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)
 
 
 def test_closes_with_its_block(server: EchoServer) -> None:

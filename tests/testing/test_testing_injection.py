@@ -523,6 +523,20 @@ class TestClocks:
 
         assert run_virtually(sleep, 1_000_000) == 1_000_000
 
+    def test_a_clock_jumps_over_a_deadline(self) -> None:
+        """A `JumpingClock` is the system's clock until a jump; the deadlines within the jump are over at once."""
+        clock = JumpingClock()
+
+        async def wait() -> tuple[bool, bool, bool]:
+            began = trio.current_time()
+            with trio.move_on_after(3_600) as short, trio.move_on_after(36_000) as long:
+                await trio.sleep(0.001)
+                clock.jump(3_601)
+                await trio.sleep_forever()
+            return short.cancelled_caught, long.cancelled_caught, 3_601 < trio.current_time() - began < 4_000
+
+        assert trio.run(wait, clock=clock) == (True, False, True)
+
     async def test_a_wall_clock_follows_trio(self, autojump_clock: MockClock) -> None:
         """The clock begins at a fixed time, follows trio's clock, and may be set, also back."""
         clock, follower = WallClock(), WallClock(autojump_clock, start=100)

@@ -14,9 +14,10 @@ from agno_rt.errors import ModelError
 from agno_rt.events import Delta
 from agno_rt.messages import ToolCall
 from agno_rt.models import Emit, Model, ModelRequest
+from agno_rt.testing.clocks import JumpingClock
 from agno_rt.testing.wire.formats import WireAnswer
 from agno_rt.testing.wire.server import Ending, WireReply, WireServer
-from agno_rt.testing.wire.suite import WireSuite, collect_deltas, make_request
+from agno_rt.testing.wire.suite import WireSuite, collect_deltas, hurrying, make_request
 
 __all__ = ["WireFailures"]
 
@@ -170,6 +171,8 @@ class WireFailures(WireSuite):
     def test_gives_up_on_a_silent_server(self) -> None:
         """After the read timeout, a server that sends nothing, or nothing more, is a failure to try again."""
 
+        clock = JumpingClock()
+
         def make(base_url: str) -> Model:
             return self.make_impatient(base_url) or self.make_model(base_url)
 
@@ -179,10 +182,11 @@ class WireFailures(WireSuite):
             streamed = self.render_streamed(_ANSWER)
             for ending in ("silent", "stall"):
                 server.play(attrs.evolve(streamed, pieces=streamed.pieces[:2], ending=ending))
-                assert (await fail_to_answer(model, emit=collect_deltas([]))).retryable
+                async with hurrying(clock):
+                    assert (await fail_to_answer(model, emit=collect_deltas([]))).retryable
             await self._check_recovery(model, server)
 
-        self.with_server(check, make)
+        self.with_server(check, make, clock)
 
     def test_can_be_cancelled_anywhere(self) -> None:
         """A cancellation before the first byte, and after each event of a stream, closes the connection at once."""

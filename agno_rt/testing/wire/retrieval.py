@@ -15,7 +15,9 @@ import trio
 
 from agno_rt.errors import ModelError
 from agno_rt.testing._checks import TEST_SECONDS
+from agno_rt.testing.clocks import JumpingClock
 from agno_rt.testing.wire.server import Ending, WireReply, WireServer, open_wire_server
+from agno_rt.testing.wire.suite import JUMPED_SECONDS, hurrying
 
 __all__ = ["EmbedderWireContract", "RerankerWireContract", "VectorFormat"]
 
@@ -57,7 +59,7 @@ class _RetrievalWire:
     """Rules for failures: each is a `ModelError` with provider and retryability, and leaves no connection behind.
 
     Set `wire` to a `VectorFormat`; override `make(base_url)`, which makes the part with the API key `key`, and
-    `make_impatient` for a part with a read timeout of a second or less.
+    `make_impatient` for a part with a read timeout.
     """
 
     wire: ClassVar[VectorFormat]
@@ -77,7 +79,7 @@ class _RetrievalWire:
         raise NotImplementedError("override make")
 
     def make_impatient(self, base_url: str) -> Any:
-        """Make the same part with a read timeout of a second or less; `None` for a plugin without one."""
+        """Make the same part with a read timeout, as for a model; `None` for a plugin without one."""
         return None
 
     async def call(self, part: Any) -> Any:
@@ -178,6 +180,7 @@ class _RetrievalWire:
 
     def test_gives_up_on_a_silent_server(self) -> None:
         """After the read timeout, silence is a failure to try again."""
+        clock = JumpingClock()
 
         async def check(part: Any, server: WireServer) -> None:
             if self.make_impatient(server.url) is None:
@@ -186,10 +189,11 @@ class _RetrievalWire:
             endings: tuple[Ending, ...] = ("silent", "stall")
             for ending in endings:
                 server.play(attrs.evolve(good, pieces=(good.pieces[0][:9],), ending=ending))
-                assert (await self._fail(part)).retryable
+                async with hurrying(clock):
+                    assert (await self._fail(part)).retryable
             await self._check_recovery(part, server)
 
-        self._with_server(check, lambda url: self.make_impatient(url) or self.make(url))
+        self._with_server(check, lambda url: self.make_impatient(url) or self.make(url), clock)
 
     def test_can_be_cancelled_anywhere(self) -> None:
         """A cancellation before the first byte, and in the middle of the answer, closes the connection at once."""
@@ -247,19 +251,22 @@ class _RetrievalWire:
             assert server.most_connections <= limit.total, limit
 
     def _with_server(
-        self, check: Callable[[Any, WireServer], Awaitable[None]], make: Callable[[str], Any] | None = None
+        self,
+        check: Callable[[Any, WireServer], Awaitable[None]],
+        make: Callable[[str], Any] | None = None,
+        clock: JumpingClock | None = None,
     ) -> None:
         async def main() -> None:
             async with open_wire_server() as server:
                 part = (make or self.make)(server.url)
                 server.play(self.render_good())
                 try:
-                    with trio.fail_after(TEST_SECONDS):
+                    with trio.fail_after(TEST_SECONDS if clock is None else JUMPED_SECONDS):
                         await check(part, server)
                 finally:
                     await part.aclose()
 
-        trio.run(main)
+        trio.run(main, clock=clock)
 
 
 class EmbedderWireContract(_RetrievalWire):

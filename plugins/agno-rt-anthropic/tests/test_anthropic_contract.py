@@ -88,4 +88,4 @@ class TestMessages(ModelWireContract):
 
     def make_impatient(self, base_url: str) -> AnthropicModel:
         """Make a model that gives up after a moment."""
-        return AnthropicModel("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return AnthropicModel("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))

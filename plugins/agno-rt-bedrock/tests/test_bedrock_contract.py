@@ -96,7 +96,7 @@ class TestConverse(ConverseContract):
 
     def make_impatient(self, base_url: str) -> BedrockModel:
         """Make a model with a short patience."""
-        return BedrockModel(MODEL, Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return BedrockModel(MODEL, Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 class TestSignedConverse(ConverseContract):

@@ -27,7 +27,7 @@ class TestCohere(EmbedderWireContract):
 
     def make_impatient(self, base_url: str) -> BedrockEmbedder:
         """Make an embedder that gives up after a moment."""
-        return BedrockEmbedder(COHERE, Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return BedrockEmbedder(COHERE, Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 async def test_titan_takes_one_text(monkeypatch: pytest.MonkeyPatch) -> None:

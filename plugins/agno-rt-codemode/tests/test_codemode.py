@@ -329,15 +329,15 @@ class TestRuns:
             began.set()
             return "yes"
 
-        agent = coder("begin()\nwhile True: pass", (begin,), {"seconds": 60})
+        agent = coder("begin()\nwhile True: pass", (begin,), {"seconds": 600})
         async with Runtime() as rt:
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(rt.run, agent, "go")
                     await began.wait()
                     assert list_workers()
                     nursery.cancel_scope.cancel()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while list_workers():  # the system tells nobody when it has buried them
                 await trio.lowlevel.checkpoint()
 

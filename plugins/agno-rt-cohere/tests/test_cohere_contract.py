@@ -21,4 +21,4 @@ class TestCohere(ModelWireContract):
 
     def make_impatient(self, base_url: str) -> CohereModel:
         """Make a model that gives up after a moment."""
-        return CohereModel("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return CohereModel("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))

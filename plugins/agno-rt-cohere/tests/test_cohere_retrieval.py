@@ -21,7 +21,7 @@ class TestEmbedder(EmbedderWireContract):
 
     def make_impatient(self, base_url: str) -> CohereEmbedder:
         """Make an embedder that gives up after a moment."""
-        return CohereEmbedder("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return CohereEmbedder("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 class TestReranker(RerankerWireContract):
@@ -35,7 +35,7 @@ class TestReranker(RerankerWireContract):
 
     def make_impatient(self, base_url: str) -> CohereReranker:
         """Make a reranker that gives up after a moment."""
-        return CohereReranker("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return CohereReranker("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 async def test_specs_and_requests() -> None:

@@ -111,7 +111,7 @@ class TestGeminiApi(ModelWireContract):
 
     def make_impatient(self, base_url: str) -> GoogleModel:
         """Make a model that gives up after a moment."""
-        return GoogleModel("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return GoogleModel("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 class TestWithoutIds(TestGeminiApi):
@@ -136,7 +136,7 @@ class TestVertex(TestGeminiApi):
 
     def make_impatient(self, base_url: str) -> GoogleModel:
         """Make a model that gives up after a moment."""
-        return GoogleModel("gemini-3.8-flash", attrs.evolve(self.make_server(base_url), read_timeout=0.3))
+        return GoogleModel("gemini-3.8-flash", attrs.evolve(self.make_server(base_url), read_timeout=30))
 
     def make_server(self, base_url: str) -> Server:
         """Make the settings of Vertex AI at the test's server."""

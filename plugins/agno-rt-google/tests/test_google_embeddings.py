@@ -23,7 +23,7 @@ class TestGemini(EmbedderWireContract):
 
     def make_impatient(self, base_url: str) -> GoogleEmbedder:
         """Make an embedder that gives up after a moment."""
-        return GoogleEmbedder("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return GoogleEmbedder("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 class TestVertex(EmbedderWireContract):

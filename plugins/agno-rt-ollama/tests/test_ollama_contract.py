@@ -21,4 +21,4 @@ class TestOllama(ModelWireContract):
 
     def make_impatient(self, base_url: str) -> OllamaModel:
         """Make a model that gives up after a moment."""
-        return OllamaModel("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return OllamaModel("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))

@@ -22,7 +22,7 @@ class TestEmbedder(EmbedderWireContract):
 
     def make_impatient(self, base_url: str) -> OllamaEmbedder:
         """Make an embedder that gives up after a moment."""
-        return OllamaEmbedder("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return OllamaEmbedder("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 async def test_requests_have_the_models_settings() -> None:

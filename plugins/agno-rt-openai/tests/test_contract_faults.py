@@ -34,7 +34,7 @@ class Good(ModelWireContract):
 
     def make_impatient(self, base_url: str) -> Any:
         """Make a model that gives up after a moment."""
-        return OpenAIModel("m", Server(base_url=f"{base_url}/v1", api_key=self.key, read_timeout=0.3))
+        return OpenAIModel("m", Server(base_url=f"{base_url}/v1", api_key=self.key, read_timeout=30))
 
 
 class Faulty:

@@ -18,4 +18,4 @@ class TestChatCompletions(ModelWireContract):
 
     def make_impatient(self, base_url: str) -> OpenAIModel:
         """Make a model that gives up after a moment."""
-        return OpenAIModel("m", Server(base_url=f"{base_url}/v1", api_key=self.key, read_timeout=0.3))
+        return OpenAIModel("m", Server(base_url=f"{base_url}/v1", api_key=self.key, read_timeout=30))

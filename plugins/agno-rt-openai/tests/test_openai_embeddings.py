@@ -28,7 +28,7 @@ class TestEmbedder(EmbedderWireContract):
 
     def make_impatient(self, base_url: str) -> OpenAIEmbedder:
         """Make an embedder that gives up after a moment."""
-        return OpenAIEmbedder("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return OpenAIEmbedder("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 class TestPacked(TestEmbedder):
@@ -53,7 +53,7 @@ class TestReranker(RerankerWireContract):
 
     def make_impatient(self, base_url: str) -> OpenAIReranker:
         """Make a reranker that gives up after a moment."""
-        return OpenAIReranker("m", Server(base_url=base_url, api_key=self.key, read_timeout=0.3))
+        return OpenAIReranker("m", Server(base_url=base_url, api_key=self.key, read_timeout=30))
 
 
 @pytest.mark.parametrize(

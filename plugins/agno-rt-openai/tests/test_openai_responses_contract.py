@@ -132,7 +132,7 @@ class TestResponses(ModelWireContract):
 
     def make_impatient(self, base_url: str) -> OpenAIModel:
         """Make a model that gives up after a moment."""
-        server = Server(base_url=f"{base_url}/v1", api_key=self.key, read_timeout=0.3, **self.settings)
+        server = Server(base_url=f"{base_url}/v1", api_key=self.key, read_timeout=30, **self.settings)
         return OpenAIModel("m", server)
 
 

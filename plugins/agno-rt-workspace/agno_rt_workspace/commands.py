@@ -51,10 +51,10 @@ def find_bubblewrap() -> str | None:
             "true",
         ]
         try:
-            done = subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
-            _working[path] = done.returncode == 0
+            done = subprocess.run(trial, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
         except (OSError, subprocess.TimeoutExpired):
-            _working[path] = False
+            return None  # for now: a machine without memory or time may have both at the next call
+        _working[path] = done.returncode == 0
     return path if _working[path] else None
 
 

@@ -36,7 +36,6 @@ def main() -> None:
     child = os.fork()
     if child == 0:
         _become_command(sys.argv[at + 1 :], processes, memory, written)
-    _write_report(f"pid {child}")
     code, stop = _watch_command(child, processes, woken)
     left = len(_find_descendants()) if stop == "-" else 0
     _kill_all(child)
@@ -59,6 +58,8 @@ def _adopt_orphans() -> None:
 def _become_command(command: list[str], processes: int, memory: int, written: int) -> None:
     try:
         os.setsid()
+        # By the child, before the command begins: a command that kills its supervisor at once is found by this line.
+        _write_report(f"pid {os.getpid()}")
         os.nice(5)  # the supervisor must get its turn among many processes
         # Python ignores some signals, and a program inherits ignored signals.
         for each in (signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):

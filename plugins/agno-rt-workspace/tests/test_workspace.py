@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -66,7 +67,7 @@ def find_processes(word: str) -> list[str]:
 
 async def wait_for(condition: Callable[[], bool]) -> None:
     """Wait for a condition, with a bound."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - other processes tell nobody
             await trio.sleep(0.02)
 
@@ -274,6 +275,7 @@ async def test_nothing_is_left(command: str, confine: str, tmp_path: Path) -> No
     workspace = make(tmp_path, confine=confine)
     mark = f"1234{os.getpid()}"
     await workspace.run("true")
+    gc.collect()  # files of earlier tests are not closed meanwhile
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         done = await workspace.run(command.format(mark))
@@ -319,7 +321,7 @@ async def test_the_bounds_of_processes(tmp_path: Path) -> None:
 async def test_a_killed_supervisor_takes_the_command_along(tmp_path: Path) -> None:
     """A command without a supervisor is killed by process group, and the answer says so."""
     mark = f"77{os.getpid()}"
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         done = await make(tmp_path).run(f"kill -9 $PPID; sleep {mark}")
         assert done.stop == "lost"
         await wait_until_gone(f"sleep\0{mark}")
