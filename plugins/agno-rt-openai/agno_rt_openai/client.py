@@ -57,7 +57,7 @@ class OpenAIModel(HttpModel[Server, Facts]):
         super().__init__(model, server, facts, own_name=own_name, server_name=server_name)
         self._dialect = wire.Dialect(
             max_tokens_field=facts.max_tokens_field or "max_tokens",
-            names_tools=facts.tool_choice == "name",
+            tool_choice=facts.tool_choice or "required",
             official=server.is_official,
             think_tags=facts.think_tags or "off",
             reasoning_field=facts.reasoning_field or "",

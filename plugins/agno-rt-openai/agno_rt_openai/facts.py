@@ -32,7 +32,7 @@ __all__ = [
 SystemPlace = Literal["first", "anywhere"]
 Api = Literal["chat", "responses"]
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
-ToolChoice = Literal["name", "required"]
+ToolChoice = Literal["name", "required", "words"]
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +44,8 @@ class Facts(ModelFacts):
     reasoning_field  the field for the reasoning of earlier turns in a request; empty for none
     system           the place of system messages: `first`, joined before everything else, or `anywhere`
     max_tokens_field the field for the most tokens of an answer
-    tool_choice      the way to demand one tool: by its `name`, or as the only tool, `required`
+    tool_choice      the way to demand a tool: by its `name`, or as the only tool, `required`, or in `words`, of a model
+                     that refuses to be forced
     api              the API to ask: `chat` for chat completions, `responses` for the responses API
     store            let the responses API store answers, and send only new messages; else it forgets each answer
     encrypted_reasoning  ask the responses API for encrypted reasoning, which only models that reason have

@@ -22,7 +22,7 @@ from agno_rt.wire import chat_completions, responses
 from agno_rt.wire.lenient_json import write_json
 from agno_rt.wire.native import native_for, seal_native
 from agno_rt_openai.cache import make_cache_key, mark_prefixes
-from agno_rt_openai.wire import Dialect, make_portable
+from agno_rt_openai.wire import Dialect, adapt_request
 
 __all__ = ["Plan", "ResponsesFormat", "plan_request"]
 
@@ -95,7 +95,7 @@ def plan_request(
     Raises `UsageError` for media and settings outside the format, and for values in `settings.extra` outside JSON.
     """
     _check_settings(request, dialect)
-    asked = request if dialect.names_tools else make_portable(request)
+    asked = adapt_request(request, dialect)
     _, messages = responses.split_instructions(request.messages, everywhere=dialect.system_first)
     known, last, before = _find_known(messages, service) if dialect.store else (0, "", "")
     if whole:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import msgspec
@@ -18,21 +18,22 @@ from agno_rt.wire import chat_completions
 from agno_rt.wire.lenient_json import read_json, write_json
 from agno_rt_openai.cache import make_cache_key, mark_prefixes
 
-__all__ = ["ChatFormat", "Dialect", "make_portable", "request_bytes"]
+__all__ = ["ChatFormat", "Dialect", "adapt_request", "request_bytes"]
 
 
 @attrs.frozen(kw_only=True)
 class Dialect:
     """The server's variant of the format.
 
-    `official` is OpenAI's own service, and `names_tools` a server that calls the tool whose name was chosen, and
-    accepts any text as the arguments of earlier calls. `agno_rt.wire.chat_completions` explains `think_tags`,
+    `official` is OpenAI's own service. `tool_choice` is `name` for a server that calls the tool whose name was chosen,
+    and accepts any text as the arguments of earlier calls; `required` for a server that ignores names; `words` for a
+    service that refuses any choice but `auto`. `agno_rt.wire.chat_completions` explains `think_tags`,
     `reasoning_field` and `system_first`. `cache_key` sends a name for the beginning of requests, `cache_marks` the ends
     of the parts that later requests repeat. `store` and `encrypted_reasoning` are for the responses format.
     """
 
     official: bool = False
-    names_tools: bool = False
+    tool_choice: Literal["name", "required", "words"] = "required"
     max_tokens_field: str = "max_tokens"
     cache_key: bool = False
     cache_marks: bool = False
@@ -48,7 +49,7 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
 
     Raises `UsageError` for media outside the format, and for values in `settings.extra` outside JSON.
     """
-    asked = request if dialect.names_tools else make_portable(request)
+    asked = adapt_request(request, dialect)
     body = chat_completions.request_body(
         asked, model, reasoning_field=dialect.reasoning_field, system_first=dialect.system_first
     )
@@ -66,7 +67,38 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
     return write_json(body, model)
 
 
-def make_portable(request: ModelRequest) -> ModelRequest:
+def adapt_request(request: ModelRequest, dialect: Dialect) -> ModelRequest:
+    """Return the request in terms that the server accepts."""
+    if dialect.tool_choice == "name":
+        return request
+    portable = _make_portable(request)
+    return _ask_in_words(portable) if dialect.tool_choice == "words" and request.tools else portable
+
+
+def _ask_in_words(request: ModelRequest) -> ModelRequest:
+    """Return the request with its choice in words, at the end: the next request does not repeat them.
+
+    Services refuse a choice while a model thinks, and their models think unless they are told otherwise.
+    """
+    if request.tool_choice == "auto":
+        return request
+    wish = "Call one of your tools now."
+    if request.tool_choice == "none":
+        wish = "Answer without calling a tool."
+    elif len(request.tools) == 1:
+        wish = f"Call the tool {request.tools[0].name} now."
+    messages = list(request.messages)
+    if messages and messages[-1].role == "user":
+        said = messages.pop()
+        content = said.content
+        wished = f"{content}\n\n{wish}" if isinstance(content, str) else (*content, wish)
+        messages.append(attrs.evolve(said, content=wished))
+    else:
+        messages.append(Message("user", wish))
+    return attrs.evolve(request, messages=messages, tool_choice="auto")
+
+
+def _make_portable(request: ModelRequest) -> ModelRequest:
     """Return the request in terms that llama.cpp's server accepts, too.
 
     The server ignores a choice that names a tool, so require the only tool instead. The server refuses a history with

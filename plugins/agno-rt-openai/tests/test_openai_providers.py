@@ -152,6 +152,12 @@ def weather(city: str) -> str:
     return f"Sun in {city}."
 
 
+@tool(inline=True)
+def other() -> str:
+    """Another tool."""
+    return ""
+
+
 class TestQuirks:
     """Requests in the dialect of a provider."""
 
@@ -195,6 +201,45 @@ class TestQuirks:
         assert (bodies["groq"]["max_completion_tokens"], bodies["huggingface"]["max_tokens"]) == (9, 9)
         assert bodies["groq"]["tool_choice"]["function"]["name"] == "weather"
         assert bodies["huggingface"]["tool_choice"] == "required"
+
+    @pytest.mark.parametrize("name", ["dashscope", "deepseek", "moonshot", "zai", "zhipu"])
+    async def test_a_choice_in_words(self, name: str) -> None:
+        """A provider that refuses to force a model that thinks gets the choice in words, and no other choice.
+
+        Seen in deepseek-ai/DeepSeek-V3#1376, cloudwego/eino#994, AstrBotDevs/AstrBot#7805, vectorize-io/hindsight#4246.
+        """
+        _, _, known = choose(f"{name}:m", {})
+        asked = {
+            "required": "Call one of your tools now.",
+            "weather": "Call the tool weather now.",
+            "none": "Answer without calling a tool.",
+        }
+        async with open_wire_server(*[completion(content="Hi.")] * 4) as server:
+            model = OpenAIModel("m", attrs.evolve(known, base_url=server.url, api_key="id1.secret0123456789"))
+            for choice in (*asked, "auto"):
+                await model.respond(ModelRequest((Message("user", "Hi."),), (weather, other), choice))
+            await model.aclose()
+        bodies = [request.json() for request in server.requests]
+        assert {body["tool_choice"] for body in bodies} == {"auto"}
+        assert [body["messages"][-1]["content"] for body in bodies] == [
+            *(f"Hi.\n\n{words}" for words in asked.values()),
+            "Hi.",
+        ]
+        assert [len(body["tools"]) for body in bodies] == [2, 1, 2, 2]
+
+    async def test_an_output_type_without_a_choice(self) -> None:
+        """DeepSeek gives a value of a type: the answer's tool is asked for in words, at the end of the conversation."""
+        calls = [{"id": "c1", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]
+        answer = [{"id": "c2", "function": {"name": "final_answer", "arguments": '{"value": ["Oslo"]}'}}]
+        row = {key: value for key, value in PROVIDERS["deepseek"].items() if key not in ("title", "api_key_env")}
+        replies = (completion(content="", tool_calls=calls), completion(content="", tool_calls=answer))
+        async with open_wire_server(*replies) as server:
+            settings = {"openai": {"servers": {"s": {**row, "base_url": server.url}}}}
+            async with Runtime(settings=settings) as runtime:
+                got = await runtime.run(Agent("openai:s:m", tools=(weather,), output=list[str]), "Where is sun?")
+        assert got.output == ["Oslo"]
+        assert [request.json()["tool_choice"] for request in server.requests] == ["auto", "auto"]
+        assert server.requests[-1].json()["messages"][-1] == {"role": "user", "content": "Call one of your tools now."}
 
     async def test_a_strict_server_names_the_refusal(self) -> None:
         """The error of a server that misses the reasoning reaches the caller in the server's words."""

@@ -179,7 +179,7 @@ class TestStateless:
     @pytest.mark.parametrize("before", [(), (thought(1), message("Hm"))])
     async def test_reasoning_that_was_cut_stays_out(self, server: WireServer, make: Make, before: tuple[Json]) -> None:
         """Reasoning that was cut has no item behind it, without which the service refuses the reasoning (M8)."""
-        cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        cut: Json = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
         server.play(whole(*before, thought(2), **cut), whole(message("Hi.", 3)))
         await talk(make(), ("1",), ("2",))
         assert sent(server)["input"][1:-1] == [*before]
