@@ -25,14 +25,16 @@ __all__ = ["ChatFormat", "Dialect", "adapt_request", "request_bytes"]
 class Dialect:
     """The server's variant of the format.
 
-    `official` is OpenAI's own service. `tool_choice` is `name` for a server that calls the tool whose name was chosen,
-    and accepts any text as the arguments of earlier calls; `required` for a server that ignores names; `words` for a
-    service that refuses any choice but `auto`. `agno_rt.wire.chat_completions` explains `think_tags`,
-    `reasoning_field` and `system_first`. `cache_key` sends a name for the beginning of requests, `cache_marks` the ends
-    of the parts that later requests repeat. `store` and `encrypted_reasoning` are for the responses format.
+    `official` is OpenAI's own service, and `service` names the server and the model. `tool_choice` is `name` for a
+    server that calls the tool whose name was chosen, and accepts any text as the arguments of earlier calls; `required`
+    for a server that ignores names; `words` for a service that refuses any choice but `auto`.
+    `agno_rt.wire.chat_completions` explains `think_tags`, `reasoning_field` and `system_first`. `cache_key` sends a
+    name for the beginning of requests, `cache_marks` the ends of the parts that later requests repeat. `store` and
+    `encrypted_reasoning` are for the responses format.
     """
 
     official: bool = False
+    service: str = ""
     tool_choice: Literal["name", "required", "words"] = "required"
     max_tokens_field: str = "max_tokens"
     cache_key: bool = False
@@ -51,7 +53,11 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
     """
     asked = adapt_request(request, dialect)
     body = chat_completions.request_body(
-        asked, model, reasoning_field=dialect.reasoning_field, system_first=dialect.system_first
+        asked,
+        model,
+        reasoning_field=dialect.reasoning_field,
+        system_first=dialect.system_first,
+        service=dialect.service,
     )
     if "max_tokens" in body and "max_tokens" not in request.settings.extra:
         # OpenAI's reasoning models refuse the old name; most other servers know only the old name.
@@ -117,7 +123,8 @@ def _mend_calls(message: Message) -> Message:
 
 def _mend_arguments(call: ToolCall) -> ToolCall:
     try:
-        if isinstance(msgspec.json.decode(call.arguments), dict):
+        # Blank arguments are sent as an object.
+        if not call.arguments.strip() or isinstance(msgspec.json.decode(call.arguments), dict):
             return call
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         pass
@@ -139,8 +146,8 @@ class ChatFormat:
 
     def read(self, body: Mapping[str, Any]) -> ModelResponse:
         """Return the response in a whole completion."""
-        return chat_completions.response(body, self.dialect.think_tags, self.names)
+        return chat_completions.response(body, self.dialect.think_tags, self.names, self.dialect.service)
 
     def begin(self) -> chat_completions.StreamedResponse:
         """Return an empty response for the chunks of a stream."""
-        return chat_completions.StreamedResponse(self.dialect.think_tags, self.names)
+        return chat_completions.StreamedResponse(self.dialect.think_tags, self.names, self.dialect.service)

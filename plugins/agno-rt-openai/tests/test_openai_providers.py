@@ -31,6 +31,24 @@ def completion(**message: Any) -> WireReply:
     return WireReply((json.dumps({"choices": [{"message": message, "finish_reason": reason}]}).encode(),))
 
 
+def chunks(**delta: Any) -> WireReply:
+    """Make a reply with a stream of one delta and the end."""
+    reason = "tool_calls" if "tool_calls" in delta else "stop"
+    choices = ({"index": 0, "delta": delta}, {"index": 0, "delta": {}, "finish_reason": reason})
+    events = [b"data: %b\n\n" % json.dumps({"choices": [choice]}).encode() for choice in choices]
+    return WireReply((*events, b"data: [DONE]\n\n"), content_type="text/event-stream")
+
+
+async def ask(runtime: Runtime, agent: Agent, said: str, *, stream: bool) -> None:
+    """Run the agent in the session `s`, with a stream or without."""
+    if not stream:
+        await runtime.run(agent, said, session="s")
+        return
+    async with runtime.stream(agent, said, session="s") as events:
+        async for _ in events:
+            pass
+
+
 class TestTable:
     """The table of providers."""
 
@@ -201,6 +219,34 @@ class TestQuirks:
         assert (bodies["groq"]["max_completion_tokens"], bodies["huggingface"]["max_tokens"]) == (9, 9)
         assert bodies["groq"]["tool_choice"]["function"]["name"] == "weather"
         assert bodies["huggingface"]["tool_choice"] == "required"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_signature_of_a_call_goes_back(self, stream: bool) -> None:
+        """Gemini gets the signature of its call in every later request, also of a call without arguments.
+
+        Without it Gemini's newer models refuse the request: langgenius/dify-official-plugins#2088.
+        """
+        signed = {"google": {"thought_signature": "c2lnbmF0dXJl"}}
+        call = {"index": 0, "id": "f1", "function": {"name": "other", "arguments": ""}, "extra_content": signed}
+        row = {key: value for key, value in PROVIDERS["gemini"].items() if key not in ("title", "api_key_env")}
+        for choice in ("name", "required"):
+            make = chunks if stream else completion
+            replies = (
+                make(content="", tool_calls=[call]),
+                make(content="Done."),
+                make(content="Bye."),
+                completion(content="Hi."),
+            )
+            async with open_wire_server(*replies) as server:
+                settings = {"openai": {"servers": {"s": {**row, "base_url": server.url, "tool_choice": choice}}}}
+                async with Runtime(settings=settings) as runtime:
+                    agent = Agent("openai:s:m", tools=(other,))
+                    for said in ("Do it.", "Thanks."):
+                        await ask(runtime, agent, said, stream=stream)
+                    await runtime.run(Agent("openai:s:another", tools=(other,)), "Hi.", session="s")
+                bodies = [request.json()["messages"] for request in server.requests]
+            calls = [message["tool_calls"][0] for body in bodies for message in body if "tool_calls" in message]
+            assert [call.get("extra_content") for call in calls] == [signed, signed, None]
 
     @pytest.mark.parametrize("name", ["dashscope", "deepseek", "moonshot", "zai", "zhipu"])
     async def test_a_choice_in_words(self, name: str) -> None:
