@@ -60,7 +60,9 @@ class OpenAIModel(HttpModel[Server, Facts]):
             # Another model of the server may refuse the signatures.
             service=f"openai chat {address} {model}",
             max_tokens_field=facts.max_tokens_field or "max_tokens",
+            seed_field=facts.seed_field or "seed",
             tool_choice=facts.tool_choice or "required",
+            call_ids=facts.call_ids or "any",
             official=server.is_official,
             think_tags=facts.think_tags or "off",
             reasoning_field=facts.reasoning_field or "",

@@ -36,6 +36,7 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "key_header": "api-key",
         "system": "anywhere",
         "think_tags": "off",
+        "call_ids": "short",
         **_NEW_NAMES,
     },
     "cerebras": {
@@ -112,6 +113,10 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "base_url": "https://api.mistral.ai/v1",
         "api_key_env": "MISTRAL_API_KEY",
         "tool_choice": "name",
+        # Its refusal: "Tool call id was ... but must be a-z, A-Z, 0-9, with a length of 9" (anomalyco/opencode#1680).
+        "call_ids": "nine",
+        # The reference of its chat completions; a field that it does not know is refused (`extra_forbidden`).
+        "seed_field": "random_seed",
     },
     "modelscope": {
         "title": "ModelScope",

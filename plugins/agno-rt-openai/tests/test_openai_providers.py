@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -206,10 +207,10 @@ class TestQuirks:
 
     async def test_names_of_fields(self) -> None:
         """The most tokens and a chosen tool are sent as the provider expects them."""
-        settings = ModelSettings(max_tokens=9)
+        settings = ModelSettings(max_tokens=9, seed=4)
         asked = ModelRequest((Message("user", "Hi."),), (weather,), "weather", settings=settings)
         bodies = {}
-        for name in ("groq", "huggingface"):
+        for name in ("groq", "huggingface", "mistral"):
             _, _, known = choose(f"{name}:m", {})
             async with open_wire_server(completion(content="Hi.")) as server:
                 model = OpenAIModel("m", attrs.evolve(known, base_url=server.url, api_key=KEY))
@@ -217,6 +218,7 @@ class TestQuirks:
                 await model.aclose()
             bodies[name] = server.requests[0].json()
         assert (bodies["groq"]["max_completion_tokens"], bodies["huggingface"]["max_tokens"]) == (9, 9)
+        assert (bodies["groq"]["seed"], bodies["mistral"]["random_seed"], bodies["mistral"].get("seed")) == (4, 4, None)
         assert bodies["groq"]["tool_choice"]["function"]["name"] == "weather"
         assert bodies["huggingface"]["tool_choice"] == "required"
 
@@ -286,6 +288,35 @@ class TestQuirks:
         assert got.output == ["Oslo"]
         assert [request.json()["tool_choice"] for request in server.requests] == ["auto", "auto"]
         assert server.requests[-1].json()["messages"][-1] == {"role": "user", "content": "Call one of your tools now."}
+
+    async def test_ids_of_calls(self) -> None:
+        """Ids that a service refuses are replaced, alike in calls, results and later requests; others stay.
+
+        Mistral: anomalyco/opencode#1680. OpenAI: "string too long", camel-ai/camel#2215.
+        """
+        own, foreign, long = "aB3dE6gH9", "toolu_01A09q90qw90lq917835lq9", "call_" + "x" * 60
+        calls = tuple(ToolCall(id_, "weather", '{"city": "Oslo"}') for id_ in (own, foreign, long))
+        results = [Message("tool", "Sun.", (), call.id, "weather") for call in calls]
+        asked = ModelRequest((Message("user", "Hi."), Message("assistant", "", calls), *results), (weather,))
+        sent = {}
+        for name in ("mistral", "azure", "openrouter"):
+            settings = {"servers": {"azure": {"base_url": "http://127.0.0.1/v1"}}}
+            _, _, known = choose(f"{name}:m", settings)
+            async with open_wire_server(completion(content="Hi."), completion(content="Hi.")) as server:
+                model = OpenAIModel("m", attrs.evolve(known, base_url=server.url, api_key=KEY))
+                await model.respond(asked)
+                await model.respond(asked)
+                await model.aclose()
+            first, second = (request.json()["messages"] for request in server.requests)
+            assert first == second
+            sent[name] = [call["id"] for call in first[1]["tool_calls"]]
+            assert [message["tool_call_id"] for message in first[2:]] == sent[name]
+        assert sent["openrouter"] == [own, foreign, long]
+        assert sent["azure"][:2] == [own, foreign]
+        assert len(sent["azure"][2]) <= 40
+        assert sent["mistral"][0] == own
+        assert len(set(sent["mistral"])) == 3
+        assert all(re.fullmatch("[a-zA-Z0-9]{9}", id_) for id_ in sent["mistral"])
 
     async def test_a_strict_server_names_the_refusal(self) -> None:
         """The error of a server that misses the reasoning reaches the caller in the server's words."""
