@@ -117,9 +117,16 @@ def print_models(models: Sequence[ListedModel]) -> None:
     """Print a table of the models, and below the table each reason why models are not ready."""
     states = {True: "ready", False: "not ready", None: ""}
     columns = (Column("MODEL", whole=True), Column("STATUS", whole=True), Column("PRICE"))
-    more = (Column("CONTEXT", right=True), Column("DESCRIPTION"))
+    more = (Column("CONTEXT", right=True), Column("TAKES"), Column("DESCRIPTION"))
     rows = [
-        (each.spec, states[each.ready], write_price(each.price), _write_tokens(each.context), each.description)
+        (
+            each.spec,
+            states[each.ready],
+            write_price(each.price),
+            _write_tokens(each.context),
+            _write_media(each.media),
+            each.description,
+        )
         for each in models
     ]
     print_table(
@@ -142,6 +149,17 @@ def write_price(price: Price | None) -> str:
 
 def _write_tokens(tokens: int | None) -> str:
     return "unknown" if tokens is None else f"{tokens:,}"
+
+
+_NOUNS = {"image": "images", "audio": "sound", "video": "video", "application/pdf": "PDF"}
+
+
+def _write_media(media: Iterable[str] | None) -> str:
+    """Return the accepted media in words: `text, images, PDF`."""
+    if media is None:
+        return "unknown"
+    accepted = {type_ for name in media for type_ in (name, name.partition("/")[0])}
+    return ", ".join(["text", *(noun for type_, noun in _NOUNS.items() if type_ in accepted)])
 
 
 def find_missing(models: Iterable[ListedModel]) -> dict[tuple[str, str], list[str]]:

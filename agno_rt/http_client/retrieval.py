@@ -95,8 +95,12 @@ class JsonService:
         """Send the body to the path below the base URL, and return the result of `read`. Raises `ModelError`."""
         key = self.find_key()
         url = self.server.url(path)
-        headers = build_headers(self.server, self.build_headers(key), stream=False)
-        async with self._client.post(url, write_json(body, self.model), headers, self.make_peer(key, url)) as answer:
+        own = self.build_headers(key)
+        peer = self.make_peer(key, url)
+        # A token signed by the key is a secret, too.
+        peer = attrs.evolve(peer, secrets=(*peer.secrets, *own.values()))
+        headers = build_headers(self.server, own, stream=False)
+        async with self._client.post(url, write_json(body, self.model), headers, peer) as answer:
             return await self.read_answer(answer, read, noun)
 
     async def read_answer(self, answer: Answer, read: Callable[[Any], T], noun: str) -> T:

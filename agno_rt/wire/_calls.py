@@ -16,6 +16,7 @@ import msgspec
 
 from agno_rt.events import ToolCallDelta
 from agno_rt.messages import ToolCall
+from agno_rt.wire._kept_fields import EXTRA
 from agno_rt.wire._lenient import mapping_of, mappings_of, text_of, whole_number
 from agno_rt.wire._text import mend_text
 
@@ -45,13 +46,17 @@ def whole_calls(message: Mapping[str, Any], names: Names) -> tuple[ToolCall, ...
 
 @attrs.define(eq=False)
 class _Call:
-    """A call that is still arriving: `told` counts the letters of the name in past deltas; `id` may be empty."""
+    """A call that is still arriving: `told` counts the letters of the name in past deltas; `id` may be empty.
+
+    `extra` is the field that the service wants back with the call.
+    """
 
     number: int
     id: str = ""
     name: str = ""
     told: int = 0
     size: int = 0
+    extra: Any = None
     pieces: list[str] = attrs.field(factory=list)
 
     def is_whole(self) -> bool:
@@ -84,18 +89,25 @@ class CallPieces:
             if slot is not None:
                 self._under[slot] = call
             call.id = call.id or id_
+            call.extra = body.get(EXTRA) or call.extra
             yield ToolCallDelta(call.number, id_, self._add_name(call, name), _add_arguments(call, arguments))
 
     def calls(self) -> tuple[ToolCall, ...]:
         """Return all calls so far, in order; empty pieces are ignored."""
-        calls = [self._calls[number] for number in sorted(self._calls)]
         return tuple(
             _build_tool_call(
                 call.id or f"call_{call.number}", self._names.get(call.name, call.name), "".join(call.pieces)
             )
-            for call in calls
-            if call.id or call.name or call.size
+            for call in self._list_calls()
         )
+
+    def extras(self) -> list[Any]:
+        """Return what the service wants back with each of the `calls`."""
+        return [call.extra for call in self._list_calls()]
+
+    def _list_calls(self) -> list[_Call]:
+        calls = [self._calls[number] for number in sorted(self._calls)]
+        return [call for call in calls if call.id or call.name or call.size]
 
     def _find_call(self, slot: int | None, id_: str, name: str, arguments: str) -> _Call:
         known = self._last if slot is None else self._under.get(slot)

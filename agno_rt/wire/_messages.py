@@ -13,6 +13,7 @@ from typing import Any
 from agno_rt.errors import UsageError
 from agno_rt.media import data_url, described, inlined
 from agno_rt.messages import Media, Message, Part, ToolCall
+from agno_rt.wire._kept_fields import add_kept_fields
 
 __all__ = ["message_bodies"]
 
@@ -21,12 +22,17 @@ _AUDIO_FORMATS = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
 
 def message_bodies(
-    messages: Sequence[Message], names: Mapping[str, str], *, reasoning_field: str = "", system_first: bool = False
+    messages: Sequence[Message],
+    names: Mapping[str, str],
+    *,
+    reasoning_field: str = "",
+    system_first: bool = False,
+    service: str = "",
 ) -> list[dict[str, Any]]:
     """Return the messages in the format. Raises `UsageError` for media that the format cannot carry.
 
-    `names` maps tools to the names to send instead. An assistant's message without text and calls is left out: some
-    servers refuse the whole conversation because of an empty message.
+    `names` maps tools to the names to send instead; `service` gets the fields back that it sent with its answers. An
+    assistant's message without text and calls is left out: some servers refuse the whole conversation because of it.
     """
     bodies: list[dict[str, Any]] = []
     shown: list[Part] = []
@@ -37,6 +43,7 @@ def message_bodies(
             shown = []
         body = _build_message_body(message, shown, names, reasoning_field)
         if message.role != "assistant" or message.tool_calls or body["content"].strip() or reasoning_field in body:
+            add_kept_fields(message, body, service)
             bodies.append(body)
     if shown:
         bodies.append(_build_media_message(shown))

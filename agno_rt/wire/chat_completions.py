@@ -22,6 +22,7 @@ from agno_rt.messages import ToolCall, Usage
 from agno_rt.models import FinishReason, ModelRequest, ModelResponse, ModelSettings
 from agno_rt.tools import Tool
 from agno_rt.wire._calls import CallPieces, call_bodies, whole_calls
+from agno_rt.wire._kept_fields import EXTRA, KeptFields
 from agno_rt.wire._lenient import (
     finish_reason,
     is_failure,
@@ -68,18 +69,21 @@ class ReportedError(ValueError):
 
 
 def request_body(
-    request: ModelRequest, model: str, *, reasoning_field: str = "", system_first: bool = False
+    request: ModelRequest, model: str, *, reasoning_field: str = "", system_first: bool = False, service: str = ""
 ) -> dict[str, Any]:
     """Return the JSON body that asks `model` to complete the request; `settings.extra` overrides all other fields.
 
     Media become parts of the format; media of a tool's result go in a message of the user after the result, because the
     format has no place for media in results. Reasoning of earlier turns is sent only in `reasoning_field`, if given.
-    Empty answers are left out. `system_first` joins all system messages into one at the start. Tools with names that
+    Empty answers are left out. Signatures and other fields that the `service` sent with its answers go back with them.
+    `system_first` joins all system messages into one at the start. Tools with names that
     the format does not allow are renamed; `tool_names` maps the names back. Raises `UsageError` for media that the
     format cannot carry.
     """
     names = {name: wire for wire, name in tool_names(request).items()}
-    messages = message_bodies(request.messages, names, reasoning_field=reasoning_field, system_first=system_first)
+    messages = message_bodies(
+        request.messages, names, reasoning_field=reasoning_field, system_first=system_first, service=service
+    )
     body: dict[str, Any] = {"model": model, "messages": messages}
     if request.tools:
         body["tools"] = [_build_tool(tool, names.get(tool.name, tool.name)) for tool in request.tools]
@@ -98,12 +102,13 @@ def tool_names(request: ModelRequest) -> Mapping[str, str]:
 
 
 def response(
-    body: Mapping[str, Any], think_tags: ThinkTags = "off", names: Mapping[str, str] = _NO_NAMES
+    body: Mapping[str, Any], think_tags: ThinkTags = "off", names: Mapping[str, str] = _NO_NAMES, service: str = ""
 ) -> ModelResponse:
     """Return the response in a completion's body. Raises `ValueError` for a body of another shape and for an error.
 
     `think_tags` tells where reasoning in `<think>` tags may be: `off`, all text is answer; `start`, the text may begin
     with a tag; `opened`, the prompt has already opened the tag. `names` is the result of `tool_names` for the request.
+    `service` names the server, which gets the fields back that it wants back, see `request_body`.
     """
     body = mapping_of(body, "the body")
     if (error := reported_error(body)) is not None:
@@ -117,19 +122,24 @@ def response(
     calls = whole_calls(message, names)
     reasoning, content = said_in(message)
     reasoning, content = split_reasoning(reasoning, content or text_of(message.get("refusal"), "refusal"), think_tags)
-    return _build_response(mend_text(content), calls, mend_text(reasoning), usage_in(body, choice), choice)
+    made = _build_response(mend_text(content), calls, mend_text(reasoning), usage_in(body, choice), choice)
+    kept = KeptFields()
+    kept.take(message)
+    made.native = kept.seal(service, made.content, calls, [call.get(EXTRA) for call in call_bodies(message)])
+    return made
 
 
 @attrs.define
 class StreamedResponse:
     """A response that arrives in chunks: `feed` each chunk, call `end`, then read the `response`.
 
-    `finished` is true after a chunk with a finish reason. `think_tags` and `names` are as in `response`. Of several
-    choices, only the first to arrive is read.
+    `finished` is true after a chunk with a finish reason. `think_tags`, `names` and `service` are as in `response`. Of
+    several choices, only the first to arrive is read.
     """
 
     think_tags: ThinkTags = "off"
     names: Mapping[str, str] = _NO_NAMES
+    service: str = ""
     finished: bool = attrs.field(default=False, init=False)
     _splitter: ThinkSplitter = attrs.field(
         default=attrs.Factory(lambda self: ThinkSplitter(self.think_tags), takes_self=True), init=False, repr=False
@@ -141,6 +151,7 @@ class StreamedResponse:
     _text: TextJoiner = attrs.field(factory=TextJoiner, init=False, repr=False)
     _said: list[TextDelta | ReasoningDelta] = attrs.field(factory=list, init=False)
     _usage: Usage = attrs.field(factory=Usage, init=False)
+    _kept: KeptFields = attrs.field(factory=KeptFields, init=False, repr=False)
     _finish_reason: Any = attrs.field(default=None, init=False)
     _index: int | None = attrs.field(default=None, init=False)
     _in_deltas: bool = attrs.field(default=False, init=False)
@@ -188,7 +199,9 @@ class StreamedResponse:
             raise ValueError("the stream has several choices, and the first of them never ended")
         reasoning, content = join_deltas(self._said)
         choice = {"finish_reason": self._finish_reason}
-        return _build_response(content, self._calls.calls(), reasoning, self._usage, choice)
+        made = _build_response(content, self._calls.calls(), reasoning, self._usage, choice)
+        made.native = self._kept.seal(self.service, content, made.tool_calls, self._calls.extras())
+        return made
 
     def _find_plain_text(self, chunk: Mapping[str, Any]) -> str | None:
         """Return the text of a chunk that has nothing else, or `None` for any other chunk."""
@@ -235,6 +248,8 @@ class StreamedResponse:
             # After deltas, a whole message can only repeat or complete them.
             if self._in_deltas:
                 return self._take_rest(delta)
+        if self.service:
+            self._kept.add(delta)
         reasoning, text = said_in(delta)
         if refusal := delta.get("refusal"):
             text += text_of(refusal, "refusal")

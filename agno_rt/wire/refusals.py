@@ -45,7 +45,12 @@ _PASSING = ("overload", "rate_limit", "server_error", "internal", "unavailable",
 """Parts of error kinds that pass with time."""
 _TEXTS = ("message", "detail", "error_msg", "error_message", "errmsg", "msg", "errors")
 _TOO_MANY = 429
-_NO_CREDIT = "insufficient_quota"
+_NO_CREDIT = ("insufficient_quota", "billing_not_active", "exceeded_current_quota_error")
+"""Kinds of a 429 that waiting does not mend: two of OpenAI, and one of Moonshot."""
+
+_BAD_SAMPLES = ("tool_use_failed", "json_validate_failed")
+"""Kinds of a refusal of the model's own answer (Groq, with 400): another answer to the same request may be good."""
+
 _SECRET_LENGTH = 8
 _REQUEST_IDS = (
     *("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id", "x-ms-request-id", "x-debug-trace-id"),
@@ -125,7 +130,7 @@ def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, no
     """Make the error for an answer without a status of success. `now` is the time in seconds since 1970."""
     peer = attrs.evolve(peer, request_id=request_id(headers))
     text, kind = _read_error_text(body, headers.get("content-type", ""), peer)
-    no_credit = kind == _NO_CREDIT
+    no_credit = kind in _NO_CREDIT
     phrase = _find_phrase(status)
     wait = retry_after(headers, now)
     if wait is None and status == _TOO_MANY:
@@ -136,7 +141,7 @@ def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, no
         if no_credit
         else _suggest_fix(peer, status, headers),
         status=status,
-        retryable=(status in _RETRYABLE or status >= 500) and not no_credit,
+        retryable=(status in _RETRYABLE or status >= 500 or kind in _BAD_SAMPLES) and not no_credit,
         retry_after=wait,
         kind=_choose_class(status, text, kind),
     )
@@ -144,13 +149,15 @@ def refusal(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, no
 
 _OVERFLOW_KINDS = ("context_length_exceeded", "exceed_context_size", "model_context_window_exceeded")
 _OVERFLOW = re.compile(
-    r"context (length|window|size)|maximum context|(prompt|input|request) is too (long|large)"
+    r"context (length|window|size|limit)|maximum (context|prompt)|(prompt|input|request) (is )?too (long|large)"
+    r"|(prompt|input length \d{1,12}) exceeds (the )?max|exceeded model token limit|range of input length"
     r"|input token count .{0,80}exceeds|too many (input )?tokens"
     r"|exceeds? the (available|maximum) (context|number of tokens)"
     r"|(reduce|shorten) (the length of )?(the|your) (messages|prompt|input)",
     re.IGNORECASE,
 )
-"""Words of services for a request that is too large: OpenAI, vLLM, llama.cpp, Anthropic, Gemini, Bedrock, Cohere."""
+"""Words of services for a request that is too large: OpenAI, vLLM, llama.cpp, Anthropic, Gemini, Bedrock, Cohere, xAI,
+Moonshot, DashScope, GLM, Volcano Engine."""
 
 
 def _choose_class(status: int | None, text: str, kind: str) -> type[ModelError]:
@@ -184,7 +191,7 @@ def reported(peer: Peer, error: Any) -> ModelError:
     return peer.error(
         f"reported an error: {text}",
         status=status,
-        retryable=passing and kind != _NO_CREDIT,
+        retryable=(passing or kind in _BAD_SAMPLES) and kind not in _NO_CREDIT,
         kind=ModelError if passing else _choose_class(status, text, kind),
     )
 

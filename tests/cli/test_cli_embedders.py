@@ -35,6 +35,7 @@ def test_embedders_are_listed(agno: Agno, project: Path, monkeypatch: pytest.Mon
     assert ("model", "openai:gpt-5") in rows
     minilm = rows["embedder", "llamacpp:minilm"]
     assert not minilm["ready"]
+    assert (minilm["price"]["input"], minilm["price"]["output"]) == (0.0, 0.0)
     assert "agno-rt llamacpp pull minilm" in minilm["hint"]
     shown = agno("models")
     assert "EMBEDDER, RERANKER" in shown.stdout

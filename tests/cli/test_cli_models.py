@@ -50,6 +50,10 @@ async def test_a_known_price_makes_a_cost(agno: Agno, project: Path) -> None:
     rows = {row["spec"]: row for row in map(json.loads, agno("models", "--json").stdout.splitlines())}
     assert rows["openai:local:MODEL"]["price"]["output"] == 10.0
     assert rows["openai:gpt-5"]["media"]
+    takes = {line.split()[0]: line for line in listed.stdout.splitlines() if line}
+    assert " text, images, PDF " in takes["openai:gpt-5"]
+    assert " text, images, sound, video, PDF " in takes["google:vertex:gemini-3.8-flash"]
+    assert " text  " in takes["llamacpp:smollm2"]
 
 
 async def test_a_refusal_is_told(agno: Agno, project: Path) -> None:

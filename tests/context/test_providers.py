@@ -276,6 +276,13 @@ def refuse(body: bytes, status: int = 400) -> ModelError:
         b'{"error": {"message": "The input token count (9) exceeds the maximum number of tokens allowed (8)."}}',
         b'{"message": "Input is too long for requested model."}',
         b'{"message": "too many tokens: size limit exceeded by 9 tokens"}',
+        b'{"error": {"message": "input length and `max_tokens` exceed context limit: 9 + 3 > 10"}}',
+        b'{"error": {"message": "Invalid request: Your request exceeded model token limit: 8 (requested: 9)"}}',
+        b'{"error": "This model\'s maximum prompt length is 8 but the request contains 9 tokens."}',
+        b'{"error": {"message": "InternalError.Algo.InvalidParameter: Range of input length should be [1, 8]"}}',
+        b'{"error": {"code": "1261", "message": "Prompt too long"}}',
+        b'{"error": {"code": "1261", "message": "Prompt exceeds max length"}}',
+        b'{"error": {"code": "InvalidParameter", "message": "Input length 9 exceeds the maximum length 8"}}',
         b'{"error": {"type": "exceed_context_size_error", "message": "it exceeds the available context size"}}',
     ],
 )

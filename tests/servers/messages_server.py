@@ -261,6 +261,12 @@ def _split_block(block: Mapping[str, Any], size: int) -> tuple[dict[str, Any], l
             whole = json.dumps(block["input"], ensure_ascii=False) if block["input"] else ""
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", *_cut(whole, size))]
             return {**block, "input": {}}, deltas
+        case "compaction":
+            told = {name: block[name] for name in ("content", "encrypted_content") if name in block}
+            deltas = [{"type": "compaction_delta", "content": None, "encrypted_content": None, **told}]
+            if "signature" in block:
+                deltas.append({"type": "signature_delta", "signature": block["signature"]})
+            return {"type": "compaction", **dict.fromkeys(told)}, deltas
     return dict(block), []
 
 

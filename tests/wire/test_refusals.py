@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agno_rt.wire.refusals import Peer, refusal, retry_after
+from agno_rt.wire.refusals import Peer, refusal, reported, retry_after
 
 SECRET = "sk-0123456789abcdef"
 PEER = Peer(
@@ -83,10 +83,19 @@ class TestRefusal:
         """The hint has the key's source, the model, the address."""
         assert hint in refusal(PEER, status, {"location": "https://host/v2"}, b"", NOON).hint
 
-    def test_no_credit_is_not_worth_waiting_for(self) -> None:
-        """A 429 for lack of credit is not worth a retry, unlike a rate limit."""
-        body = b'{"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}'
-        assert not refusal(PEER, 429, {}, body, NOON).retryable
+    @pytest.mark.parametrize("kind", ["insufficient_quota", "billing_not_active", "exceeded_current_quota_error"])
+    def test_no_credit_is_not_worth_waiting_for(self, kind: str) -> None:
+        """A 429 for lack of credit is not worth a retry, unlike a rate limit; OpenAI and Moonshot have words for it."""
+        told = {"message": "You exceeded your quota.", "type": kind}
+        assert not refusal(PEER, 429, {}, json.dumps({"error": told}).encode(), NOON).retryable
+        assert not reported(PEER, {"error": told}).retryable
+
+    @pytest.mark.parametrize("kind", ["tool_use_failed", "json_validate_failed"])
+    def test_a_refused_answer_is_worth_another(self, kind: str) -> None:
+        """Groq refuses an answer of its own model with 400, also within a stream (pydantic/pydantic-ai#2774)."""
+        told = {"message": "Failed to call a function.", "type": "invalid_request_error", "code": kind}
+        assert refusal(PEER, 400, {}, json.dumps({"error": told}).encode(), NOON).retryable
+        assert reported(PEER, {"error": {**told, "status_code": 400}}).retryable
 
     @pytest.mark.parametrize(
         ("headers", "seconds"),

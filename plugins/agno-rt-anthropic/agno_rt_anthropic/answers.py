@@ -22,7 +22,7 @@ from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.native import seal_native
 from agno_rt_anthropic.wire import SERVICE, Sealed
 
-__all__ = ["MessagesFormat", "continue_request", "join_responses", "read_error"]
+__all__ = ["PAUSES", "MessagesFormat", "continue_request", "join_responses", "read_error"]
 
 _STATUSES = {
     "invalid_request_error": 400,
@@ -45,10 +45,14 @@ _REASONS: Reasons = {
     "max_tokens": ("length", False),
     "model_context_window_exceeded": ("length", True),
     "pause_turn": ("length", True),
+    "compaction": ("length", True),
     "tool_use": ("tool_calls", False),
     "refusal": ("content_filter", True),
 }
 """By the service's word, the finish reason."""
+
+PAUSES = ("pause_turn", "compaction")
+"""The service's words for an answer that goes on when it is sent back."""
 
 _SPLIT = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
@@ -118,6 +122,8 @@ class _Block:
             case "thinking":
                 signature = str(self.start.get("signature") or "") + "".join(self.signature)
                 return {**self.start, "thinking": said, "signature": signature}
+            case "compaction" if self.signature:
+                return {**self.start, "signature": "".join(self.signature)}
             case "tool_use" | "server_tool_use" if said.strip():
                 return {**self.start, "input": msgspec.Raw(said.encode())}
         return self.start
@@ -241,6 +247,10 @@ class _Pieces:
             block.signature.append(check_text(piece["signature"]))
         elif type_ == "citations_delta":
             block.citations.append(piece["citation"])
+        elif type_ == "compaction_delta":
+            # The summary of a long conversation comes in one piece. Without it the service would compact again.
+            told = {name: piece[name] for name in ("content", "encrypted_content") if piece.get(name) is not None}
+            block.start = {**block.start, **told}
         else:
             self._is_complete = False
         return None
@@ -317,12 +327,21 @@ _HANDLERS: Mapping[Any, Callable[[_Pieces, Mapping[str, Any]], Iterable[Delta]]]
 
 
 def _build_usage(usage: Mapping[str, Any]) -> Usage:
-    """Return the counts: the format counts cached input beside `input_tokens`, and thinking within the output."""
-    fresh, read, written = (read_count(usage.get(name)) for name in _SPLIT)
-    output = read_count(usage.get("output_tokens"))
+    """Return the counts: the format counts cached input beside `input_tokens`, and thinking within the output.
+
+    Compactions, which are paid for, are counted apart.
+    """
+    rounds = usage.get("iterations")
+    compactions = [each for each in rounds if _is_compaction(each)] if isinstance(rounds, list) else []
+    names = (*_SPLIT, "output_tokens")
+    fresh, read, written, output = (sum(read_count(each.get(name)) for each in (usage, *compactions)) for name in names)
     details = usage.get("output_tokens_details")
     thought = read_count(details.get("thinking_tokens")) if isinstance(details, dict) else 0
     return Usage(fresh + read + written, output, min(thought, output), cached_tokens=read, cache_write_tokens=written)
+
+
+def _is_compaction(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("type") == "compaction"
 
 
 def continue_request(request: ModelRequest, paused: ModelResponse) -> ModelRequest:

@@ -70,7 +70,7 @@ class AnthropicModel(HttpModel[Server, Facts]):
         """
         response = await self._ask(request, emit)
         for _ in range(MOST_CONTINUATIONS):
-            if response.raw_finish_reason != "pause_turn" or response.native is None:
+            if response.raw_finish_reason not in answers.PAUSES or response.native is None:
                 break
             rest = await self._ask(answers.continue_request(request, response), emit)
             response = answers.join_responses(response, rest, self._make_format(request))

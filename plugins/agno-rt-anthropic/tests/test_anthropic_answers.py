@@ -105,6 +105,13 @@ TURNS = {
         "tool_use",
     ),
     "hidden thoughts": Turn((thinking("", "only a signature"), text("Four."))),
+    "compaction": Turn(({"type": "compaction", "content": "Before: é."}, text("Four."))),
+    "signed compaction": Turn(
+        (
+            {"type": "compaction", "content": "Before.", "encrypted_content": "b3BhcXVl", "signature": "c2ln"},
+            text("Four."),
+        )
+    ),
     "search": Turn(
         (
             text("I search."),
@@ -158,6 +165,7 @@ class TestStopReasons:
             ("max_tokens", "length", ""),
             ("model_context_window_exceeded", "length", "model_context_window_exceeded"),
             ("pause_turn", "length", "pause_turn"),
+            ("compaction", "length", "compaction"),
             ("refusal", "content_filter", "refusal"),
             ("something_new", "stop", "something_new"),
             ("tool_use", "stop", "tool_use"),
@@ -191,6 +199,17 @@ class TestUsage:
         details = {"output_tokens": 50, "output_tokens_details": {"thinking_tokens": 40}}
         usage = whole(Turn((text("."),), usage={**counts, **details})).usage
         assert usage == Usage(123, 50, 40, 20, 0.0, 100)
+
+    def test_compactions_are_paid_for(self) -> None:
+        """The tokens of a compaction stand beside the counts of the answer, and count; those of its rounds do not."""
+        rounds = [
+            {"type": "compaction", "input_tokens": 180, "output_tokens": 35, "cache_read_input_tokens": 20},
+            {"type": "message", "input_tokens": 23, "output_tokens": 10},
+            "odd",
+        ]
+        turn = Turn((text("."),), usage={"input_tokens": 23, "output_tokens": 10, "iterations": rounds})
+        for response in (whole(turn), streamed(turn)[0]):
+            assert response.usage == Usage(223, 45, 0, 20)
 
     def test_the_split_of_the_last_event(self) -> None:
         """The parts of the input come from one event: the start said 8834 in all, the end 18 and 8831 cached."""

@@ -131,6 +131,24 @@ class TestAnswers:
         assert response.usage.output_tokens == 10
         assert server.asked[1].body["messages"][1]["content"] == list(paused.blocks)
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_compaction_goes_on(self, server: MessagesServer, make: Make, stream: bool) -> None:
+        """An answer that pauses after a compaction is continued with the summary, which goes back with the answer.
+
+        Reference: Anthropic's guide "Compaction", `pause_after_compaction`.
+        """
+        edits = {"edits": [{"type": "compact_20260112", "pause_after_compaction": True}]}
+        summary = {"type": "compaction", "content": "They spoke of rivers."}
+        server.script = [Turn((summary,), "compaction"), Turn(({"type": "text", "text": "The Nile."},)), HELLO]
+        model = make(context_management=edits)
+        response = await model.respond(ASKED, Collected() if stream else None)
+        assert (response.content, response.finish_reason) == ("The Nile.", "stop")
+        assert server.asked[1].body["messages"][-1]["content"] == [summary]
+        answer = Message("assistant", response.content, native=response.native)
+        await model.respond(ModelRequest((*ASKED.messages, answer, Message("user", "And?"))))
+        sent = server.asked[2].body["messages"][1]["content"]
+        assert [block["type"] for block in sent] == ["compaction", "text"]
+
     async def test_the_cost_of_a_long_prompt(self, server: MessagesServer, make: Make) -> None:
         """A run counts a long prompt at the model's price for long prompts."""
         model = make(price=Price(1.0, 1.0, long_from=100_000, long=Price(10.0, 10.0)))

@@ -94,25 +94,17 @@ def refuse(peer: Peer, status: int, headers: Mapping[str, str], body: bytes, now
 
 def _add_details(error: ModelError, told: Any, peer: Peer) -> ModelError:
     """Return the error with the wait and the remedy that stand in the details of an error object."""
-    wait, hint = error.retry_after, error.hint
     for detail in _list_details(told):
         delay = _DELAY.fullmatch(str(detail.get("retryDelay", "")))
-        if delay and wait is None:
-            wait = min(MOST_SECONDS, float(delay[1]))
+        if delay and error.retry_after is None:
+            error.retry_after = min(MOST_SECONDS, float(delay[1]))
         if detail.get("reason") == _BAD_KEY:
-            hint = f"Check the API key; it came from {peer.key_source}."
+            error.hint = f"Check the API key; it came from {peer.key_source}."
         violations = detail.get("violations")
         quotas = [str(each) for each in violations] if isinstance(violations, list) else []
         if any("PerDay" in quota for quota in quotas):
-            hint = "The quota of this day is used up: wait for tomorrow, or raise the quota."
-    return ModelError(
-        error.message,
-        hint=hint,
-        provider=error.provider,
-        status=error.status,
-        retryable=error.retryable,
-        retry_after=wait,
-    ).of_request(error.request_id)
+            error.hint = "The quota of this day is used up: wait for tomorrow, or raise the quota."
+    return error
 
 
 def _list_details(told: Any) -> list[Mapping[str, Any]]:

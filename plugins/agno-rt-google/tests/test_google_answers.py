@@ -13,7 +13,7 @@ import pytest
 from agno_rt_google.answers import ContentStream, Reading, read_content, refuse
 
 from agno_rt import Message
-from agno_rt.errors import ModelError
+from agno_rt.errors import ContextOverflow, ModelError
 from agno_rt.events import Delta, ToolCallDelta
 from agno_rt.messages import Usage
 from agno_rt.models import ModelResponse
@@ -232,3 +232,12 @@ def test_remedies_of_refusals() -> None:
     assert "the setting api_key" in refuse(PEER, 400, {}, json.dumps({"error": bad_key}).encode(), 0.0).hint
     daily = {**QUOTA, "details": [{"violations": [{"quotaId": "RequestsPerDayPerProject"}]}]}
     assert "day" in refuse(PEER, 429, {}, json.dumps({"error": daily}).encode(), 0.0).hint
+
+
+def test_a_request_above_the_context_is_told_apart() -> None:
+    """A refusal for the size of the request keeps its class, after which a run with a `Summary` compacts."""
+    said = "The input token count (1196265) exceeds the maximum number of tokens allowed (1048576)."
+    body = json.dumps({"error": {"code": 400, "message": said, "status": "INVALID_ARGUMENT"}}).encode()
+    error = refuse(PEER, 400, {"x-goog-request-id": "r9"}, body, 0.0)
+    assert type(error) is ContextOverflow
+    assert (error.status, error.retryable, error.request_id) == (400, False, "r9")

@@ -20,6 +20,7 @@ from agno_rt.errors import ModelError
 from agno_rt.knowledge.embedders import EmbedderProfile, Embeddings, Purpose, Vector, check_texts, unit_vector
 from agno_rt.limits import LimitStatistics
 from agno_rt.messages import Usage
+from agno_rt.models import FREE
 from agno_rt_llamacpp.gguf import read_facts
 from agno_rt_llamacpp.profile import MINILM, PROVIDER, Settings
 from agno_rt_llamacpp.weights import locate
@@ -33,7 +34,7 @@ _MOST_LETTERS = 8
 _MARGIN = 0.95
 """The share of the letters by proportion that is tried next, as tokens are not spread evenly."""
 
-_UNKNOWN = EmbedderProfile(too_long="cut", batch_texts=32, requests=1, in_process=True)
+_UNKNOWN = EmbedderProfile(too_long="cut", batch_texts=32, requests=1, price=FREE, in_process=True)
 _MINILM = attrs.evolve(
     _UNKNOWN,
     max_tokens=512,

@@ -13,12 +13,11 @@ import trio
 from agno_rt import ModelRequest, ModelResponse
 from agno_rt.errors import AgnoError, ModelError, suggest
 from agno_rt.http_client.model import HttpModel, build_headers, change_server, read_response
-from agno_rt.http_client.server import without_query
 from agno_rt.models import Emit
 from agno_rt.wire.json_lines import JsonLines
 from agno_rt_ollama import wire
-from agno_rt_ollama.library import Library, is_listening
-from agno_rt_ollama.profile import HOST_ENV, PLUGIN, Facts, Server
+from agno_rt_ollama.library import Library, check_listening
+from agno_rt_ollama.profile import PLUGIN, Facts, Server
 
 __all__ = ["OllamaModel"]
 
@@ -84,10 +83,7 @@ class OllamaModel(HttpModel[Server, Facts]):
         Blocks the thread for a moment. Servers on other machines are not asked.
         """
         self.server.key()
-        if not is_listening(self.server):
-            url = without_query(self.server.base_url)
-            hint = f"Start the server: ollama serve. {HOST_ENV} or base_url says where it is."
-            raise ModelError(f"no Ollama server listens at {url}", hint=hint, provider=self.provider, retryable=True)
+        check_listening(self.server, self.provider)
 
     def open_library(self) -> Library:
         """Return the models on the server, reached by this model's connections. Raises `ConfigError` without a key."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from agno_rt.http_client.model import change_server
 from agno_rt.http_client.retrieval import HttpEmbedder, split_dimensions
 from agno_rt.http_client.server import Key
@@ -15,6 +17,7 @@ from agno_rt.knowledge.embedders import EmbedderProfile, Purpose, Vector
 from agno_rt.messages import Usage
 from agno_rt.wire.vectors import count_tokens, read_vectors
 from agno_rt_ollama import wire
+from agno_rt_ollama.library import check_listening
 from agno_rt_ollama.profile import Server
 
 __all__ = ["OllamaEmbedder"]
@@ -47,6 +50,15 @@ class OllamaEmbedder(HttpEmbedder):
         super().__init__(name, model, server, server_name or "ollama", "agno-rt-ollama")
         self.dimensions = self._asked
         self._facts = server.facts(model)
+        self.profile = attrs.evolve(self.profile, price=self._facts.price)
+
+    def check_ready(self) -> None:
+        """Raise `ConfigError` for a missing key, and `ModelError` if no server on this machine listens at the address.
+
+        Blocks the thread for a moment. Servers on other machines are not asked.
+        """
+        super().check_ready()
+        check_listening(self.server, self.provider)
 
     def find_key(self) -> Key:
         """Return the key to send. Raises `ConfigError` for a missing or unusable key."""

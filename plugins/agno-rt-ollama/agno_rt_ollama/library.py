@@ -14,16 +14,18 @@ import msgspec
 from agno_rt.errors import ModelError
 from agno_rt.http_client.client import HttpClient
 from agno_rt.http_client.model import build_headers
+from agno_rt.http_client.server import without_query
 from agno_rt.wire.json_lines import JsonLines
 from agno_rt.wire.lenient_json import read_json
 from agno_rt.wire.refusals import Peer, reported
-from agno_rt_ollama.profile import Server
+from agno_rt_ollama.profile import HOST_ENV, Server
 
 __all__ = [
     "QUICK_SECONDS",
     "Library",
     "ListedModel",
     "Progress",
+    "check_listening",
     "is_listening",
     "list_quickly",
     "read_tags",
@@ -88,6 +90,15 @@ def list_quickly(server: Server) -> list[str]:
         return []
     finally:
         connection.close()
+
+
+def check_listening(server: Server, provider: str) -> None:
+    """Raise `ModelError` if no server on this machine listens at the address. Blocks as `is_listening`."""
+    if is_listening(server):
+        return
+    url = without_query(server.base_url)
+    hint = f"Start the server: ollama serve. {HOST_ENV} or base_url says where it is."
+    raise ModelError(f"no Ollama server listens at {url}", hint=hint, provider=provider, retryable=True)
 
 
 def is_listening(server: Server) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import trio
 from agno_rt_ollama import OllamaEmbedder, Server
 
 from agno_rt import Runtime
-from agno_rt.errors import UsageError
+from agno_rt.errors import ModelError, UsageError
+from agno_rt.models import FREE
 from agno_rt.testing import EmbedderWireContract, WireReply, open_wire_server
 from tests.servers.vector_formats import OllamaVectors
 
@@ -44,6 +46,19 @@ async def test_requests_have_the_models_settings() -> None:
             "keep_alive": "5m",
             "options": {"num_thread": 2},
         }
+
+
+async def test_a_server_that_does_not_run() -> None:
+    """The check before the first call tells how to start the server, as a model's does; the vectors cost nothing."""
+    async with open_wire_server() as server:
+        running = OllamaEmbedder("m", base_url=server.url)
+        await trio.to_thread.run_sync(running.check_ready)
+        assert server.requests == []
+    with pytest.raises(ModelError, match=f"no Ollama server listens at {server.url}") as caught:
+        await trio.to_thread.run_sync(running.check_ready)
+    assert "ollama serve" in caught.value.hint
+    assert running.profile.price == FREE
+    assert OllamaEmbedder("m", base_url="https://ollama.com").profile.price is None
 
 
 async def test_a_text_refused_for_its_length_is_named() -> None:

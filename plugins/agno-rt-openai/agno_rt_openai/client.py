@@ -55,9 +55,14 @@ class OpenAIModel(HttpModel[Server, Facts]):
         facts = server.facts(model)
         own_name = PLUGIN if server.is_official else server.host
         super().__init__(model, server, facts, own_name=own_name, server_name=server_name)
+        address = without_query(server.base_url)
         self._dialect = wire.Dialect(
+            # Another model of the server may refuse the signatures.
+            service=f"openai chat {address} {model}",
             max_tokens_field=facts.max_tokens_field or "max_tokens",
-            names_tools=facts.tool_choice == "name",
+            seed_field=facts.seed_field or "seed",
+            tool_choice=facts.tool_choice or "required",
+            call_ids=facts.call_ids or "any",
             official=server.is_official,
             think_tags=facts.think_tags or "off",
             reasoning_field=facts.reasoning_field or "",
@@ -68,7 +73,7 @@ class OpenAIModel(HttpModel[Server, Facts]):
             encrypted_reasoning=bool(facts.encrypted_reasoning),
         )
         self._is_responses = facts.api == "responses"
-        self._service = f"openai responses {without_query(server.base_url)}"
+        self._service = f"openai responses {address}"
         self._url = server.url("responses" if self._is_responses else "chat/completions")
 
     async def respond(self, request: ModelRequest, emit: Emit | None = None) -> ModelResponse:

@@ -20,6 +20,7 @@ __all__ = [
     "OFFICIAL",
     "OTHER",
     "Api",
+    "CallIds",
     "Facts",
     "MaxTokensField",
     "SystemPlace",
@@ -32,7 +33,8 @@ __all__ = [
 SystemPlace = Literal["first", "anywhere"]
 Api = Literal["chat", "responses"]
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
-ToolChoice = Literal["name", "required"]
+CallIds = Literal["any", "short", "nine"]
+ToolChoice = Literal["name", "required", "words"]
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +46,11 @@ class Facts(ModelFacts):
     reasoning_field  the field for the reasoning of earlier turns in a request; empty for none
     system           the place of system messages: `first`, joined before everything else, or `anywhere`
     max_tokens_field the field for the most tokens of an answer
-    tool_choice      the way to demand one tool: by its `name`, or as the only tool, `required`
+    seed_field       the field for the seed
+    tool_choice      the way to demand a tool: by its `name`, or as the only tool, `required`, or in `words`, of a model
+                     that refuses to be forced
+    call_ids         the ids of calls that the server accepts: `any`, `short` (at most 40 characters) or `nine` (nine
+                     letters and digits); others are replaced
     api              the API to ask: `chat` for chat completions, `responses` for the responses API
     store            let the responses API store answers, and send only new messages; else it forgets each answer
     encrypted_reasoning  ask the responses API for encrypted reasoning, which only models that reason have
@@ -55,7 +61,9 @@ class Facts(ModelFacts):
     reasoning_field: str | None = None
     system: SystemPlace | None = None
     max_tokens_field: MaxTokensField | None = None
+    seed_field: str | None = None
     tool_choice: ToolChoice | None = None
+    call_ids: CallIds | None = None
     api: Api | None = None
     store: bool | None = None
     encrypted_reasoning: bool | None = None
@@ -69,6 +77,7 @@ OFFICIAL = Facts(
     system="anywhere",
     max_tokens_field="max_completion_tokens",
     tool_choice="name",
+    call_ids="short",
     encrypted_reasoning=True,
 )
 """Facts of OpenAI's own models, unless the table knows more. The API does not return their reasoning."""

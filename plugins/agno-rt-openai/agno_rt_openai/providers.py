@@ -15,6 +15,10 @@ AS_OF = "2026-11-30"
 
 # DeepSeek's guide "Thinking Mode": the reasoning of a turn with calls must be sent back in each later request.
 _REASONING_BACK = {"reasoning_field": "reasoning_content"}
+# These services refuse any other choice of a tool than `auto` while a model thinks, and their newer models think unless
+# they are told otherwise; GLM's service refuses it always. Seen in deepseek-ai/DeepSeek-V3#1376, cloudwego/eino#994
+# (DashScope), AstrBotDevs/AstrBot#7805 (Moonshot) and vectorize-io/hindsight#4246 (GLM).
+_WORDS = {"tool_choice": "words"}
 _NEW_NAMES = {"max_tokens_field": "max_completion_tokens", "tool_choice": "name"}
 _AZURE = "https://RESOURCE.openai.azure.com/openai/v1"
 
@@ -32,6 +36,7 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "key_header": "api-key",
         "system": "anywhere",
         "think_tags": "off",
+        "call_ids": "short",
         **_NEW_NAMES,
     },
     "cerebras": {
@@ -44,11 +49,13 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "title": "Alibaba Cloud Model Studio (Qwen), outside China",
         "base_url": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         "api_key_env": "DASHSCOPE_API_KEY",
+        **_WORDS,
     },
     "dashscope-cn": {
         "title": "Alibaba Cloud Model Studio (Qwen), in China",
         "base_url": "https://dashscope.aliyuncs.com/compatible-mode/v1",
         "api_key_env": "DASHSCOPE_API_KEY",
+        **_WORDS,
     },
     "deepseek": {
         "title": "DeepSeek",
@@ -58,6 +65,7 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         # Its JSON mode has no schemas.
         "output": "tool",
         **_REASONING_BACK,
+        **_WORDS,
     },
     "fireworks": {
         "title": "Fireworks",
@@ -105,6 +113,10 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "base_url": "https://api.mistral.ai/v1",
         "api_key_env": "MISTRAL_API_KEY",
         "tool_choice": "name",
+        # Its refusal: "Tool call id was ... but must be a-z, A-Z, 0-9, with a length of 9" (anomalyco/opencode#1680).
+        "call_ids": "nine",
+        # The reference of its chat completions; a field that it does not know is refused (`extra_forbidden`).
+        "seed_field": "random_seed",
     },
     "modelscope": {
         "title": "ModelScope",
@@ -116,12 +128,14 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "base_url": "https://api.moonshot.ai/v1",
         "api_key_env": "MOONSHOT_API_KEY",
         **_REASONING_BACK,
+        **_WORDS,
     },
     "moonshot-cn": {
         "title": "Moonshot (Kimi), in China",
         "base_url": "https://api.moonshot.cn/v1",
         "api_key_env": "MOONSHOT_API_KEY",
         **_REASONING_BACK,
+        **_WORDS,
     },
     "nvidia": {
         "title": "NVIDIA",
@@ -177,12 +191,14 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "title": "Z.ai (GLM), outside China",
         "base_url": "https://api.z.ai/api/paas/v4",
         "api_key_env": "ZAI_API_KEY",
+        **_WORDS,
     },
     "zhipu": {
         "title": "Zhipu (GLM), in China",
         "base_url": "https://open.bigmodel.cn/api/paas/v4",
         "api_key_env": "ZHIPUAI_API_KEY",
         "key_format": "zhipu",
+        **_WORDS,
     },
 }
 """Servers by name. `title` is for messages, `example` for a provider whose address differs for each customer."""

@@ -22,7 +22,7 @@ from agno_rt.wire import chat_completions, responses
 from agno_rt.wire.lenient_json import write_json
 from agno_rt.wire.native import native_for, seal_native
 from agno_rt_openai.cache import make_cache_key, mark_prefixes
-from agno_rt_openai.wire import Dialect, make_portable
+from agno_rt_openai.wire import Dialect, adapt_request
 
 __all__ = ["Plan", "ResponsesFormat", "plan_request"]
 
@@ -95,7 +95,7 @@ def plan_request(
     Raises `UsageError` for media and settings outside the format, and for values in `settings.extra` outside JSON.
     """
     _check_settings(request, dialect)
-    asked = request if dialect.names_tools else make_portable(request)
+    asked = adapt_request(request, dialect)
     _, messages = responses.split_instructions(request.messages, everywhere=dialect.system_first)
     known, last, before = _find_known(messages, service) if dialect.store else (0, "", "")
     if whole:
@@ -149,13 +149,18 @@ def _read_kept(message: Message, service: str) -> dict[str, Any] | None:
 def _keep_items(message: Message, service: str) -> Sequence[Mapping[str, Any]] | None:
     """Return the server's own items of an answer, unless the server would refuse one of them.
 
-    A reasoning item needs the item that follows, and the other way round: both are sent, or neither. Without its
-    encrypted or open text, a reasoning item is only an id, which the server may have forgotten.
+    A reasoning item needs the item that follows, and the other way round: both are sent, or neither. An answer that was
+    cut while the model reasoned ends with a reasoning item, and has no other. Without its encrypted or open text, a
+    reasoning item is only an id, which the server may have forgotten.
     """
     kept = _read_kept(message, service)
-    if kept is None or not kept["output"]:
+    if kept is None:
         return None
     items: list[dict[str, Any]] = kept["output"]
+    while items and items[-1].get("type") == "reasoning":
+        items = items[:-1]
+    if not items:
+        return None
     thoughts = [item for item in items if item.get("type") == "reasoning"]
     return items if all(item.get("encrypted_content") or item.get("content") for item in thoughts) else None
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
+import traceback
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from agno_rt_openai import OpenAIEmbedder, OpenAIReranker, Server
 from agno_rt_openai.embedding_facts import RETRIEVAL_PROVIDERS, SERVICES
 from agno_rt_openai.embeddings import build_body
+from agno_rt_openai.keys import key_headers
 from agno_rt_openai.providers import PROVIDERS
 
 from agno_rt import Runtime
-from agno_rt.errors import ConfigError, NotFound, UsageError
+from agno_rt.errors import ConfigError, ModelError, NotFound, UsageError
+from agno_rt.http_client.server import Key
 from agno_rt.testing import EmbedderWireContract, RerankerWireContract, WireReply, open_wire_server
 from tests.servers.vector_formats import OpenAIVectors
 
@@ -122,6 +127,28 @@ async def test_an_error_object_with_status_200() -> None:
             await embedder.embed(["a"])
         assert getattr(caught.value, "retryable", None)
         await embedder.aclose()
+
+
+async def test_no_error_has_the_token_that_a_key_signs() -> None:
+    """A signed token opens the account for half an hour, so that no error quotes it after the server."""
+    key = "id1.secret0123456789"
+    async with open_wire_server() as server:
+        settings = Server(base_url=server.url, api_key=key, key_format="zhipu")
+        # The next token, too: a quarter of an hour may end between this line and the request.
+        quoted = [key_headers(settings, Key(key, "code"), time.time() + later)["authorization"] for later in (0, 900)]
+        refusal = WireReply((OpenAIVectors().render_error(401, " or ".join(quoted)),), 401)
+        server.play(refusal, refusal)
+        embedder, reranker = OpenAIEmbedder("m", settings), OpenAIReranker("m", settings)
+        asked: list[Callable[[], Coroutine[Any, Any, Any]]]
+        asked = [lambda: embedder.embed(["a"]), lambda: reranker.rerank("a", ["b"])]
+        for ask in asked:
+            with pytest.raises(ModelError) as caught:
+                await ask()
+            token = server.requests[-1].headers["authorization"].removeprefix("Bearer ")
+            assert token in " ".join(quoted)
+            assert token not in "".join(traceback.format_exception(caught.value))
+        await embedder.aclose()
+        await reranker.aclose()
 
 
 async def test_the_cost_is_counted() -> None:

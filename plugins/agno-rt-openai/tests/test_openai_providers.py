@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,24 @@ def completion(**message: Any) -> WireReply:
     """Make a reply with a completion."""
     reason = "tool_calls" if "tool_calls" in message else "stop"
     return WireReply((json.dumps({"choices": [{"message": message, "finish_reason": reason}]}).encode(),))
+
+
+def chunks(**delta: Any) -> WireReply:
+    """Make a reply with a stream of one delta and the end."""
+    reason = "tool_calls" if "tool_calls" in delta else "stop"
+    choices = ({"index": 0, "delta": delta}, {"index": 0, "delta": {}, "finish_reason": reason})
+    events = [b"data: %b\n\n" % json.dumps({"choices": [choice]}).encode() for choice in choices]
+    return WireReply((*events, b"data: [DONE]\n\n"), content_type="text/event-stream")
+
+
+async def ask(runtime: Runtime, agent: Agent, said: str, *, stream: bool) -> None:
+    """Run the agent in the session `s`, with a stream or without."""
+    if not stream:
+        await runtime.run(agent, said, session="s")
+        return
+    async with runtime.stream(agent, said, session="s") as events:
+        async for _ in events:
+            pass
 
 
 class TestTable:
@@ -152,6 +171,12 @@ def weather(city: str) -> str:
     return f"Sun in {city}."
 
 
+@tool(inline=True)
+def other() -> str:
+    """Another tool."""
+    return ""
+
+
 class TestQuirks:
     """Requests in the dialect of a provider."""
 
@@ -182,10 +207,10 @@ class TestQuirks:
 
     async def test_names_of_fields(self) -> None:
         """The most tokens and a chosen tool are sent as the provider expects them."""
-        settings = ModelSettings(max_tokens=9)
+        settings = ModelSettings(max_tokens=9, seed=4)
         asked = ModelRequest((Message("user", "Hi."),), (weather,), "weather", settings=settings)
         bodies = {}
-        for name in ("groq", "huggingface"):
+        for name in ("groq", "huggingface", "mistral"):
             _, _, known = choose(f"{name}:m", {})
             async with open_wire_server(completion(content="Hi.")) as server:
                 model = OpenAIModel("m", attrs.evolve(known, base_url=server.url, api_key=KEY))
@@ -193,8 +218,105 @@ class TestQuirks:
                 await model.aclose()
             bodies[name] = server.requests[0].json()
         assert (bodies["groq"]["max_completion_tokens"], bodies["huggingface"]["max_tokens"]) == (9, 9)
+        assert (bodies["groq"]["seed"], bodies["mistral"]["random_seed"], bodies["mistral"].get("seed")) == (4, 4, None)
         assert bodies["groq"]["tool_choice"]["function"]["name"] == "weather"
         assert bodies["huggingface"]["tool_choice"] == "required"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_signature_of_a_call_goes_back(self, stream: bool) -> None:
+        """Gemini gets the signature of its call in every later request, also of a call without arguments.
+
+        Without it Gemini's newer models refuse the request: langgenius/dify-official-plugins#2088.
+        """
+        signed = {"google": {"thought_signature": "c2lnbmF0dXJl"}}
+        call = {"index": 0, "id": "f1", "function": {"name": "other", "arguments": ""}, "extra_content": signed}
+        row = {key: value for key, value in PROVIDERS["gemini"].items() if key not in ("title", "api_key_env")}
+        for choice in ("name", "required"):
+            make = chunks if stream else completion
+            replies = (
+                make(content="", tool_calls=[call]),
+                make(content="Done."),
+                make(content="Bye."),
+                completion(content="Hi."),
+            )
+            async with open_wire_server(*replies) as server:
+                settings = {"openai": {"servers": {"s": {**row, "base_url": server.url, "tool_choice": choice}}}}
+                async with Runtime(settings=settings) as runtime:
+                    agent = Agent("openai:s:m", tools=(other,))
+                    for said in ("Do it.", "Thanks."):
+                        await ask(runtime, agent, said, stream=stream)
+                    await runtime.run(Agent("openai:s:another", tools=(other,)), "Hi.", session="s")
+                bodies = [request.json()["messages"] for request in server.requests]
+            calls = [message["tool_calls"][0] for body in bodies for message in body if "tool_calls" in message]
+            assert [call.get("extra_content") for call in calls] == [signed, signed, None]
+
+    @pytest.mark.parametrize("name", ["dashscope", "deepseek", "moonshot", "zai", "zhipu"])
+    async def test_a_choice_in_words(self, name: str) -> None:
+        """A provider that refuses to force a model that thinks gets the choice in words, and no other choice.
+
+        Seen in deepseek-ai/DeepSeek-V3#1376, cloudwego/eino#994, AstrBotDevs/AstrBot#7805, vectorize-io/hindsight#4246.
+        """
+        _, _, known = choose(f"{name}:m", {})
+        asked = {
+            "required": "Call one of your tools now.",
+            "weather": "Call the tool weather now.",
+            "none": "Answer without calling a tool.",
+        }
+        async with open_wire_server(*[completion(content="Hi.")] * 4) as server:
+            model = OpenAIModel("m", attrs.evolve(known, base_url=server.url, api_key="id1.secret0123456789"))
+            for choice in (*asked, "auto"):
+                await model.respond(ModelRequest((Message("user", "Hi."),), (weather, other), choice))
+            await model.aclose()
+        bodies = [request.json() for request in server.requests]
+        assert {body["tool_choice"] for body in bodies} == {"auto"}
+        assert [body["messages"][-1]["content"] for body in bodies] == [
+            *(f"Hi.\n\n{words}" for words in asked.values()),
+            "Hi.",
+        ]
+        assert [len(body["tools"]) for body in bodies] == [2, 1, 2, 2]
+
+    async def test_an_output_type_without_a_choice(self) -> None:
+        """DeepSeek gives a value of a type: the answer's tool is asked for in words, at the end of the conversation."""
+        calls = [{"id": "c1", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]
+        answer = [{"id": "c2", "function": {"name": "final_answer", "arguments": '{"value": ["Oslo"]}'}}]
+        row = {key: value for key, value in PROVIDERS["deepseek"].items() if key not in ("title", "api_key_env")}
+        replies = (completion(content="", tool_calls=calls), completion(content="", tool_calls=answer))
+        async with open_wire_server(*replies) as server:
+            settings = {"openai": {"servers": {"s": {**row, "base_url": server.url}}}}
+            async with Runtime(settings=settings) as runtime:
+                got = await runtime.run(Agent("openai:s:m", tools=(weather,), output=list[str]), "Where is sun?")
+        assert got.output == ["Oslo"]
+        assert [request.json()["tool_choice"] for request in server.requests] == ["auto", "auto"]
+        assert server.requests[-1].json()["messages"][-1] == {"role": "user", "content": "Call one of your tools now."}
+
+    async def test_ids_of_calls(self) -> None:
+        """Ids that a service refuses are replaced, alike in calls, results and later requests; others stay.
+
+        Mistral: anomalyco/opencode#1680. OpenAI: "string too long", camel-ai/camel#2215.
+        """
+        own, foreign, long = "aB3dE6gH9", "toolu_01A09q90qw90lq917835lq9", "call_" + "x" * 60
+        calls = tuple(ToolCall(id_, "weather", '{"city": "Oslo"}') for id_ in (own, foreign, long))
+        results = [Message("tool", "Sun.", (), call.id, "weather") for call in calls]
+        asked = ModelRequest((Message("user", "Hi."), Message("assistant", "", calls), *results), (weather,))
+        sent = {}
+        for name in ("mistral", "azure", "openrouter"):
+            settings = {"servers": {"azure": {"base_url": "http://127.0.0.1/v1"}}}
+            _, _, known = choose(f"{name}:m", settings)
+            async with open_wire_server(completion(content="Hi."), completion(content="Hi.")) as server:
+                model = OpenAIModel("m", attrs.evolve(known, base_url=server.url, api_key=KEY))
+                await model.respond(asked)
+                await model.respond(asked)
+                await model.aclose()
+            first, second = (request.json()["messages"] for request in server.requests)
+            assert first == second
+            sent[name] = [call["id"] for call in first[1]["tool_calls"]]
+            assert [message["tool_call_id"] for message in first[2:]] == sent[name]
+        assert sent["openrouter"] == [own, foreign, long]
+        assert sent["azure"][:2] == [own, foreign]
+        assert len(sent["azure"][2]) <= 40
+        assert sent["mistral"][0] == own
+        assert len(set(sent["mistral"])) == 3
+        assert all(re.fullmatch("[a-zA-Z0-9]{9}", id_) for id_ in sent["mistral"])
 
     async def test_a_strict_server_names_the_refusal(self) -> None:
         """The error of a server that misses the reasoning reaches the caller in the server's words."""

@@ -176,6 +176,14 @@ class TestStateless:
             assert len(sent(server)["input"]) == count
             assert (sent(server)["input"][1] == item) == (item is open_)
 
+    @pytest.mark.parametrize("before", [(), (thought(1), message("Hm"))])
+    async def test_reasoning_that_was_cut_stays_out(self, server: WireServer, make: Make, before: tuple[Json]) -> None:
+        """Reasoning that was cut has no item behind it, without which the service refuses the reasoning (M8)."""
+        cut: Json = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        server.play(whole(*before, thought(2), **cut), whole(message("Hi.", 3)))
+        await talk(make(), ("1",), ("2",))
+        assert sent(server)["input"][1:-1] == [*before]
+
     async def test_another_service_does_not_get_the_items(self, server: WireServer, make: Make) -> None:
         """Encrypted reasoning of one service goes to no other."""
         server.play(whole(thought(1), message("Hi.")))

@@ -31,7 +31,7 @@ PEER = Peer(
     secrets=(SECRET,),
 )
 OTHER = Dialect(think_tags="start")
-OFFICIAL = Dialect(official=True, names_tools=True, max_tokens_field="max_completion_tokens")
+OFFICIAL = Dialect(official=True, tool_choice="name", max_tokens_field="max_completion_tokens")
 HELLO = b"".join(
     b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":%b}]}\n\n' % each
     for each in (("Hé".encode(), b"null"), ("👋".encode(), b'"stop"'))
