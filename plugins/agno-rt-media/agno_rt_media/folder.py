@@ -49,17 +49,19 @@ class Folder:
 
     def write(self, kind: str, suffix: str, data: bytes) -> Path:
         """Write a new file, and return its path. Raises `UsageError` if the file cannot be written."""
-        path = self.root / f"{kind}-{secrets.token_hex(8)}.{suffix}"
+        name = f"{kind}-{secrets.token_hex(8)}.{suffix}"
+        path, part = self.root / name, self.root / f".{name}.part"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o644)
+            number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o644)
             try:
                 with os.fdopen(number, "wb") as file:
                     file.write(data)
+                # Half a file must not pass for a finished one, also after a kill: `read` refuses hidden files.
+                part.replace(path)
             except BaseException:
-                # Half a file would pass for a finished one.
                 with suppress(OSError):
-                    path.unlink()
+                    part.unlink()
                 raise
         except OSError as exc:
             hint = "Check the folder's permissions and the space on its disk."

@@ -123,6 +123,24 @@ def test_an_unusable_folder_is_told(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["media"]
 
 
+def test_a_kill_leaves_no_half_file(tmp_path: Path) -> None:
+    """After a kill in the middle of the writing, no file passes for a finished one."""
+    pytest.importorskip("resource")
+    # The kernel ends the process by a signal at the first byte beyond the limit.
+    program = (
+        "import resource, signal, sys; from agno_rt_media.folder import Folder\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "Folder(sys.argv[1]).write('image', 'png', b'x' * 100_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], timeout=60, check=False)
+
+    assert done.returncode < 0
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+    path = Folder(str(tmp_path)).write("image", "png", b"x" * 100_000)
+    assert path.read_bytes() == b"x" * 100_000
+
+
 def test_the_import_leaves_the_http_client_out() -> None:
     """Importing the plugin does not import the HTTP client."""
     program = "import sys, agno_rt_media; print([name for name in sys.modules if name.startswith(('httpx', 'h11'))])"
