@@ -79,13 +79,16 @@ class Folder:
             raise ToolArgumentError(f"{name!r} is not the name of a file in the folder {str(self.root)!r}")
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _SAFE
         try:
-            with open(os.open(self.root / plain, flags), "rb") as file:
-                found = os.fstat(file.fileno())
-                data = file.read(most + 1) if stat.S_ISREG(found.st_mode) and found.st_size <= most else b""
+            number = os.open(self.root / plain, flags)
+            found = os.fstat(number)
+            # Before `open`, which refuses a folder and leaves its descriptor open.
+            if not stat.S_ISREG(found.st_mode):
+                os.close(number)
+                raise ToolArgumentError(f"{plain!r} is not a regular file")
+            with open(number, "rb") as file:
+                data = file.read(most + 1) if found.st_size <= most else b""
         except OSError as exc:
             raise ToolArgumentError(f"{plain!r} cannot be read in the folder: {exc.strerror}") from None
-        if not stat.S_ISREG(found.st_mode):
-            raise ToolArgumentError(f"{plain!r} is not a regular file")
         if not data or len(data) > most:
             size = "is empty" if not found.st_size else f"has {found.st_size:,} bytes, and at most {most:,} may be sent"
             raise ToolArgumentError(f"{plain!r} {size}")

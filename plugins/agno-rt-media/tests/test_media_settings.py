@@ -16,6 +16,7 @@ from agno_rt import Agent, Runtime
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.readiness import check_ready
 from agno_rt.testing import ScriptedModel
+from agno_rt.tools import ToolArgumentError
 
 
 def test_tables_lie_over_each_other() -> None:
@@ -121,6 +122,18 @@ def test_an_unusable_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         folder.write("image", "png", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["media"]
+
+
+def test_a_folder_within_is_no_file(tmp_path: Path) -> None:
+    """A name of a folder, read again and again, is refused, and opens nothing for good."""
+    (tmp_path / "made").mkdir()
+    folder, opened = Folder(str(tmp_path)), Path("/proc/self/fd")
+    before = len(list(opened.iterdir())) if opened.exists() else 0
+    for _ in range(20):
+        with pytest.raises(ToolArgumentError, match="not a regular file"):
+            folder.read("made", 100)
+
+    assert not opened.exists() or len(list(opened.iterdir())) < before + 20
 
 
 def test_a_kill_leaves_no_half_file(tmp_path: Path) -> None:
