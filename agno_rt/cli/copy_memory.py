@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from agno_rt._runtime.shared_store.owners import seems_alive
+from agno_rt.cli.damage import collect_damage
 from agno_rt.errors import BackendError, Forbidden, NotFound, SessionConflict, UsageError
 from agno_rt.facts import MAX_FACTS
 from agno_rt.memory import CacheStore, FactStore, MemoryBackend
@@ -55,6 +56,8 @@ class CopyReport:
     same: int = 0
     left: list[str] = attrs.Factory(list)
     """What was not copied, each with its reason."""
+    damaged: list[str] = attrs.Factory(list)
+    """The facts and standing approvals, among others, that lists of the source left out with a `DamagedWarning`."""
 
 
 class Refused(Exception):
@@ -78,6 +81,13 @@ async def copy_memory(source: MemoryBackend, target: MemoryBackend, show: Show) 
             hint = "Copy its sessions: agno-rt sessions export | agno-rt sessions import -."
             raise UsageError(f"the memory backend {type(memory).__name__} cannot be copied", hint=hint)
     report = CopyReport()
+    with collect_damage() as damaged:
+        await _copy_all(source, target, report, show)
+    report.damaged = list(dict.fromkeys(damaged))
+    return report
+
+
+async def _copy_all(source: MemoryBackend, target: MemoryBackend, report: CopyReport, show: Show) -> None:
     copiers = {"sessions": (_copy_session, CopyStore), "facts": (_copy_facts, FactStore), "runs": (_copy_run, RunStore)}
     for kind in KINDS:
         copy, needed = copiers[kind]
@@ -100,7 +110,6 @@ async def copy_memory(source: MemoryBackend, target: MemoryBackend, show: Show) 
     await _copy_grants(source, target, report, show)
     if isinstance(source, CacheStore):
         report.left.append("cached answers: they are made anew")
-    return report
 
 
 async def _copy_grants(source: MemoryBackend, target: MemoryBackend, report: CopyReport, show: Show) -> None:
@@ -187,12 +196,20 @@ async def _copy_run(source: Any, target: Any, run: str) -> Outcome:
 
 async def read_run(source: Any, run: str) -> RunCopy:
     """Read a run with all that belongs to it. Raises `NotFound`, and `Refused` for a run under way or damaged."""
+    with collect_damage() as damaged:
+        copy = await _read_whole_run(source, run)
+    if damaged:
+        raise Refused(damaged[0])
+    return copy
+
+
+async def _read_whole_run(source: Any, run: str) -> RunCopy:
     record, entries = await _read(source.load_run(run))
     if record.status == "running" and record.owner is not None:
         leased = isinstance(source, LeaseStore) and source.lease_seconds > 0
         alive = await source.find_leased([record.owner]) if leased else seems_alive(record.owner)
         if alive and seems_alive(record.owner):
-            raise Refused("it is under way: copy again when it is over")
+            raise Refused("it is under way: try again when it is over")
     approvals = await _read(source.approvals(run=run, limit=MOST_APPROVALS))
     signals = await _read(source.signals(run)) if isinstance(source, SignalStore) else ()
     events: list[bytes] = []

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 import click
 import trio
 
 from agno_rt._runtime.store_errors import load_run
+from agno_rt.cli.damage import report_damage
 from agno_rt.cli.default_memory import lasting_config
-from agno_rt.cli.report import show_warning
 from agno_rt.cli.tables import one_line
 from agno_rt.cli.target import Target, configuration
 from agno_rt.config import FILE_NAME, Config
 from agno_rt.errors import NotFound, UsageError
-from agno_rt.memory import DamagedWarning
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, load_project
 from agno_rt.run_store import Approval, Entry, RunRecord, RunStore
@@ -99,26 +96,6 @@ class Place:
         if self.memory is None:
             return lasting_config(config)
         return attrs.evolve(config, runtime=attrs.evolve(config.runtime, memory=self.memory)), None
-
-
-@contextmanager
-def report_damage() -> Iterator[None]:
-    """Show a warning once for each stored thing that cannot be read. The verb goes on with the others."""
-    show = warnings.showwarning
-    shown: set[str] = set()
-
-    def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if not issubclass(category, DamagedWarning):
-            show(message, category, *place, **more)
-        elif str(message) not in shown:
-            shown.add(str(message))
-            what, _, hint = str(message).partition("\n")
-            show_warning(what, hint)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DamagedWarning)
-        warnings.showwarning = tell
-        yield
 
 
 def confirm_deletion(question: str, *, yes: bool) -> bool:

@@ -78,8 +78,10 @@ def _read_file(path: Path, characters: int) -> str:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
+    # Before `open`, which refuses a folder and leaves its descriptor open.
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        return ""
     with open(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return ""
         # A character has at most four bytes.
         return opened.read(4 * characters).decode("utf-8", "replace")[:characters]

@@ -69,14 +69,14 @@ class RootedFolder:
     def append(self, name: str, text: str) -> None:
         """Add a text at the end of a file, on a line of its own; make the file if it is missing."""
         with self._locked(name) as folder:
-            before = self._read(folder, name) or ""
+            before = self._read_whole(folder, name) or ""
             between = "\n" if before and not before.endswith("\n") else ""
             self._write(folder, name, f"{before}{between}{text}")
 
     def replace(self, name: str, old: str, new: str) -> None:
         """Replace the only occurrence of a text in a file."""
         with self._locked(name) as folder:
-            before = self._read(folder, name)
+            before = self._read_whole(folder, name)
             if before is None:
                 raise UsageError(f"there is no file {name!r}", hint="List the files first.")
             count = before.count(old) if old else 0
@@ -95,6 +95,21 @@ class RootedFolder:
             return True
 
     def _read(self, folder: int, name: str) -> str | None:
+        body = self._read_bytes(folder, name, self.file_bytes)
+        return None if body is None else body.decode("utf-8", "replace")
+
+    def _read_whole(self, folder: int, name: str) -> str | None:
+        """Return the text for a change. Refuse a file of which a part would be lost: a person may have written it."""
+        body = self._read_bytes(folder, name, self.file_bytes + 1)
+        hint = "Write into another file."
+        if body is not None and len(body) > self.file_bytes:
+            raise UsageError(f"{name!r} has more than {self.file_bytes:,} bytes, and stays as it is", hint=hint)
+        try:
+            return None if body is None else body.decode("utf-8")
+        except UnicodeDecodeError as exc:
+            raise UsageError(f"{name!r} is not UTF-8 text, and stays as it is", hint=hint) from exc
+
+    def _read_bytes(self, folder: int, name: str, most: int) -> bytes | None:
         try:
             # Without waiting: a pipe of this name would never open.
             file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _OPEN, dir_fd=folder)
@@ -102,10 +117,12 @@ class RootedFolder:
             return None
         except OSError as exc:
             raise UsageError(f"{name!r} cannot be read: {exc.strerror}") from exc
+        # Before `open`, which refuses a folder and leaves its descriptor open.
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise UsageError(f"{name!r} is not a file")
         with open(file, "rb") as opened:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise UsageError(f"{name!r} is not a file")
-            return opened.read(self.file_bytes).decode("utf-8", "replace")
+            return opened.read(most)
 
     def _write(self, folder: int, name: str, text: str) -> None:
         body = text.encode("utf-8", "replace")

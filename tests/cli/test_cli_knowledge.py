@@ -67,6 +67,17 @@ def test_lists_and_removes(agno: Agno, docs: Path) -> None:
     assert [json.loads(line)["source"].rpartition("/")[2] for line in left.stdout.splitlines()] == ["car.md"]
 
 
+def test_a_user_sees_no_other_document(agno: Agno, docs: Path) -> None:
+    """A list for a user has the user's documents and those for everyone, and does not count other users' documents."""
+    (docs / "own.md").write_text("Own.")
+    agno("knowledge", "add", str(docs / "own.md"), "--embedder", "none", "--user", "bob")
+    listed = agno("knowledge", "list", "--embedder", "none", "--user", "ann")
+
+    assert "fox.md" in listed.stdout
+    assert "own.md" not in listed.stdout
+    assert listed.stderr == ""
+
+
 def test_names_a_bad_file(agno: Agno, docs: Path) -> None:
     """A binary file with the name of a text is an error with its name and exit code 1; the rest is added."""
     (docs / "bad.txt").write_bytes(b"\x00\x01\x02")

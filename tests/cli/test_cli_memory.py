@@ -136,7 +136,7 @@ async def test_a_run_under_way_is_left_out(tmp_path: Path) -> None:
     report = await copy(source, target)
     await source.aclose()
 
-    assert report.left[0] == "run 'goes on': it is under way: copy again when it is over"
+    assert report.left[0] == "run 'goes on': it is under way: try again when it is over"
     assert sorted(await target.list_ids("runs")) == ["gone", "lost", "paused"]
 
 
@@ -180,6 +180,27 @@ def test_the_command_copies(agno: Agno, tmp_path: Path) -> None:
     assert (wrong.returncode, (tmp_path / "none.db").exists()) == (2, False)
     assert "there is no memory at" in wrong.stderr
     assert agno("memory", "copy", urls[0], urls[0]).returncode == 2
+
+
+def test_damaged_things_are_named(agno: Agno, tmp_path: Path) -> None:
+    """A copy leaves damaged facts, grants, and runs with a damaged approval out, brings the rest, and fails."""
+    store(tmp_path / "a.db")
+    with closing(sqlite3.connect(tmp_path / "a.db")) as file, file:
+        file.execute("UPDATE facts SET topics = x'7b' WHERE id = 'f1'")
+        file.execute("UPDATE grants SET body = x'7b' WHERE id = 'g1'")
+        file.execute("UPDATE approvals SET body = x'7b'")
+    urls = f"sqlite:///{tmp_path}/a.db", f"sqlite:///{tmp_path}/b.db"
+    done = agno("memory", "copy", *urls)
+    facts, runs = (agno(kind, "export", "--memory", urls[0]) for kind in ("facts", "runs"))
+
+    assert done.returncode == 1
+    assert "Copied 3 sessions, 1 user with facts and 1 run, and 1 standing approval; 0 were there" in done.stderr
+    assert "not copied: run 'paused': " in done.stderr
+    assert all(each in done.stderr for each in ("fact 'f1'", "standing approval 'g1'", "approval 'paused.1'"))
+    assert "Ann has a cat." in agno("facts", "list", "--memory", urls[1]).stdout
+    assert (facts.returncode, facts.stdout.count('"fact"')) == (1, 1)
+    assert (runs.returncode, runs.stdout.count('"kind":"run"')) == (1, 1)
+    assert "not exported: run 'paused': " in runs.stderr
 
 
 def test_plans_and_migrates(agno: Agno, tmp_path: Path) -> None:

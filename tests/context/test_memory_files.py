@@ -146,6 +146,37 @@ async def test_bounds(tmp_path: Path) -> None:
     assert (await use(provider))[0].split("says:\n\n")[1].startswith("0123456789\n[... memory_view shows the rest]")
 
 
+@pytest.mark.parametrize(
+    ("body", "why"), [(b"likes tea\n" + b"x" * 100, "has more than 100 bytes"), (b"likes tea, caf\xe9", "is not UTF-8")]
+)
+async def test_a_change_loses_nothing_of_a_persons_file(body: bytes, why: str, tmp_path: Path) -> None:
+    """A file that a person made too large, or in another encoding, is shown, and no change by the model cuts it."""
+    provider = MemoryFiles(tmp_path / "notes", file_bytes=100)
+    await use(provider, call("write", file="MEMORY.md", text="x"))
+    [file] = (tmp_path / "notes").glob("user-*/agent-*/MEMORY.md")
+    file.write_bytes(body)
+    seen, results = await use(
+        provider,
+        call("replace", file="MEMORY.md", old="likes tea", new="tea"),
+        call("append", file="MEMORY.md", text="y"),
+    )
+
+    assert "likes tea" in seen
+    assert [why in each and "stays as it is" in each for each in results] == [True, True]
+    assert file.read_bytes() == body
+
+
+async def test_a_folder_named_as_a_file(tmp_path: Path) -> None:
+    """A folder in place of a file is named, and is not a file."""
+    provider = MemoryFiles(tmp_path / "notes")
+    await use(provider, call("write", file="MEMORY.md", text="x"))
+    [file] = (tmp_path / "notes").glob("user-*/agent-*/MEMORY.md")
+    (file.parent / "notes.md").mkdir()
+    _, results = await use(provider, call("view", file="notes.md"), call("append", file="notes.md", text="y"))
+
+    assert ["'notes.md' is not a file" in each for each in results] == [True, True]
+
+
 def test_changes_at_once_are_all_kept(tmp_path: Path) -> None:
     """Threads append to one file at once, and no line is lost."""
     folder = RootedFolder(tmp_path, ("user-x",), 100_000, 5)
@@ -202,12 +233,15 @@ def test_agents_files_of_a_repository(tmp_path: Path) -> None:
 
 
 def test_agents_files_outside_of_a_repository(tmp_path: Path) -> None:
-    """Outside of a repository only the folder itself counts; pipes and missing files are nothing."""
+    """Outside of a repository only the folder itself counts; pipes, folders and missing files are nothing."""
     inner = tmp_path / "inner"
     inner.mkdir()
     (tmp_path / "AGENTS.md").write_text("somebody else's")
     assert AgentsFile(inner).read() == ""
     os.mkfifo(inner / "AGENTS.md")
+    assert AgentsFile(inner).read() == ""
+    (inner / "AGENTS.md").unlink()
+    (inner / "AGENTS.md").mkdir()
     assert AgentsFile(inner).read() == ""
 
 

@@ -63,7 +63,7 @@ class RunTransfer:
         except NotFound:
             return False
         except Refused as exc:
-            raise Skipped(f"run {key!r}: {exc}", hint="Export it again when it is over.") from exc
+            raise Skipped(f"run {key!r}: {exc}") from exc
         line = RunLine(
             format=FORMAT,
             kind=self.kind,

@@ -72,6 +72,7 @@ class _Verbs:
 
     def export(self, ids: Sequence[str], user: str | None, output: str | None, **place: Any) -> int:
         """Write things as JSON lines."""
+        from agno_rt.cli.damage import collect_damage
         from agno_rt.cli.tables import counted
         from agno_rt.cli.transfer.base import Skipped
         from agno_rt.cli.transfer.lines import open_output
@@ -79,7 +80,7 @@ class _Verbs:
 
         transfer = self.load_transfer()
 
-        async def copy(store: Any) -> tuple[int, int]:
+        async def write(store: Any) -> tuple[int, int]:
             # Find all before writing the first, so that an unknown id leaves no file.
             keys = await transfer.find(store, ids, user)
             written, failed = 0, 0
@@ -97,6 +98,11 @@ class _Verbs:
                             raise
                         show_warning(f"not exported: {exc.message}", exc.hint)
             return written, failed
+
+        async def copy(store: Any) -> tuple[int, int]:
+            with collect_damage() as damaged:
+                written, failed = await write(store)
+            return written, failed + len(damaged)
 
         count, failed = self.open(copy, **place)
         if output not in (None, "-"):

@@ -182,7 +182,7 @@ def list_documents(user: str | None, limit: int, offset: int, as_json: bool, **p
     columns = (Column("SOURCE", whole=True), Column("TITLE"), Column("USER"), Column("PASSAGES", right=True))
     rows = [(info.source, info.title, info.user or "", f"{info.chunks:,}", when(info.added_at)) for info in infos]
     print_table((*columns, Column("ADDED")), rows, empty="There are no documents: agno-rt knowledge add PATH")
-    if infos:
+    if infos and user is None:  # the numbers are those of all users
         by = f"{status.embedded:,} embedded by {status.embedder}" if status.embedder else "found by words alone"
         notice(f"{counted(status.documents, 'document')}, {counted(status.chunks, 'passage')}: {by}.")
 

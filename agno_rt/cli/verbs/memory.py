@@ -60,7 +60,7 @@ def copy(source: str, target: str, config: str | None) -> int:
     notice(f"Copied {done[0]}, {facts} and {done[2]}{grants}; {report.same:,} were there already.")
     for each in report.left:
         show_warning(f"not copied: {one_line(each)}", "")
-    return 1 if any(not each.startswith("cached answers") for each in report.left) else 0
+    return 1 if report.damaged or any(not each.startswith("cached answers") for each in report.left) else 0
 
 
 @command.command("migrate")
@@ -87,7 +87,9 @@ def migrate(url: str | None, plan: bool, config: str | None) -> None:
     found = Place(config, url).open(act)
     for each in found:
         click.echo(
-            f"-- {each.number}. {each.name}\n{each.sql.rstrip(';')};\n" if plan else f"{each.number}. {each.name}"
+            f"-- {each.number}. {each.name}\n{each.sql.strip().rstrip(';')};\n"
+            if plan
+            else f"{each.number}. {each.name}"
         )
     word = "are missing" if len(found) > 1 else "is missing"
     state = f"{counted(len(found), 'migration')} {word if plan else 'applied'}" if found else "The schema is up to date"

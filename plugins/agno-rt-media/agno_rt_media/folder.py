@@ -49,17 +49,19 @@ class Folder:
 
     def write(self, kind: str, suffix: str, data: bytes) -> Path:
         """Write a new file, and return its path. Raises `UsageError` if the file cannot be written."""
-        path = self.root / f"{kind}-{secrets.token_hex(8)}.{suffix}"
+        name = f"{kind}-{secrets.token_hex(8)}.{suffix}"
+        path, part = self.root / name, self.root / f".{name}.part"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o644)
+            number = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o644)
             try:
                 with os.fdopen(number, "wb") as file:
                     file.write(data)
+                # Half a file must not pass for a finished one, also after a kill: `read` refuses hidden files.
+                part.replace(path)
             except BaseException:
-                # Half a file would pass for a finished one.
                 with suppress(OSError):
-                    path.unlink()
+                    part.unlink()
                 raise
         except OSError as exc:
             hint = "Check the folder's permissions and the space on its disk."
@@ -77,13 +79,16 @@ class Folder:
             raise ToolArgumentError(f"{name!r} is not the name of a file in the folder {str(self.root)!r}")
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _SAFE
         try:
-            with open(os.open(self.root / plain, flags), "rb") as file:
-                found = os.fstat(file.fileno())
-                data = file.read(most + 1) if stat.S_ISREG(found.st_mode) and found.st_size <= most else b""
+            number = os.open(self.root / plain, flags)
+            found = os.fstat(number)
+            # Before `open`, which refuses a folder and leaves its descriptor open.
+            if not stat.S_ISREG(found.st_mode):
+                os.close(number)
+                raise ToolArgumentError(f"{plain!r} is not a regular file")
+            with open(number, "rb") as file:
+                data = file.read(most + 1) if found.st_size <= most else b""
         except OSError as exc:
             raise ToolArgumentError(f"{plain!r} cannot be read in the folder: {exc.strerror}") from None
-        if not stat.S_ISREG(found.st_mode):
-            raise ToolArgumentError(f"{plain!r} is not a regular file")
         if not data or len(data) > most:
             size = "is empty" if not found.st_size else f"has {found.st_size:,} bytes, and at most {most:,} may be sent"
             raise ToolArgumentError(f"{plain!r} {size}")

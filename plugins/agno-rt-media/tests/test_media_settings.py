@@ -16,6 +16,7 @@ from agno_rt import Agent, Runtime
 from agno_rt.errors import ConfigError, UsageError
 from agno_rt.readiness import check_ready
 from agno_rt.testing import ScriptedModel
+from agno_rt.tools import ToolArgumentError
 
 
 def test_tables_lie_over_each_other() -> None:
@@ -121,6 +122,36 @@ def test_an_unusable_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written"):
         folder.write("image", "png", b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["media"]
+
+
+def test_a_folder_within_is_no_file(tmp_path: Path) -> None:
+    """A name of a folder, read again and again, is refused, and opens nothing for good."""
+    (tmp_path / "made").mkdir()
+    folder, opened = Folder(str(tmp_path)), Path("/proc/self/fd")
+    before = len(list(opened.iterdir())) if opened.exists() else 0
+    for _ in range(20):
+        with pytest.raises(ToolArgumentError, match="not a regular file"):
+            folder.read("made", 100)
+
+    assert not opened.exists() or len(list(opened.iterdir())) < before + 20
+
+
+def test_a_kill_leaves_no_half_file(tmp_path: Path) -> None:
+    """After a kill in the middle of the writing, no file passes for a finished one."""
+    pytest.importorskip("resource")
+    # The kernel ends the process by a signal at the first byte beyond the limit.
+    program = (
+        "import resource, signal, sys; from agno_rt_media.folder import Folder\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "Folder(sys.argv[1]).write('image', 'png', b'x' * 100_000)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], timeout=60, check=False)
+
+    assert done.returncode < 0
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+    path = Folder(str(tmp_path)).write("image", "png", b"x" * 100_000)
+    assert path.read_bytes() == b"x" * 100_000
 
 
 def test_the_import_leaves_the_http_client_out() -> None:

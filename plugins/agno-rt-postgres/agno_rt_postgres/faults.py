@@ -69,6 +69,10 @@ _BY_MESSAGE = {
     "encoding": "Create a database for it: createdb --encoding UTF8 --template template0 NAME.",
     "13 or newer": "Upgrade the server, or use another.",
 }
+_EXTENSION = (
+    "Install pgvector on the server (https://github.com/pgvector/pgvector), and let an administrator run"
+    " CREATE EXTENSION vector in this database. Nothing was stored."
+)
 _CONNECT = "Check that the server runs, and that the URL has its host and port."
 
 
@@ -87,6 +91,8 @@ _BY_CLASS: dict[type[Exception], str] = {
 
 
 def _find_remedy(exc: Exception) -> str:
+    if isinstance(exc, SQLFailed) and 'extension "vector"' in exc.message:
+        return _EXTENSION
     if isinstance(exc, Refused | SQLFailed):
         return next((remedy for code, remedy in _BY_CODE.items() if exc.code.startswith(code)), _NOTHING)
     if isinstance(exc, CannotConnect):

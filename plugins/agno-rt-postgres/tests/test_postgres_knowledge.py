@@ -9,7 +9,9 @@ import trio
 from agno_rt_postgres.knowledge import PostgresKnowledge
 from agno_rt_postgres.urls import parse_url
 
+from agno_rt.errors import BackendError
 from agno_rt.testing import KnowledgeContract
+from tests.servers.postgres_server import run_sql
 
 
 class TestPostgresKnowledge(KnowledgeContract):
@@ -36,3 +38,17 @@ class TestPostgresKnowledge(KnowledgeContract):
     def open_again(self) -> PostgresKnowledge:
         """Make a store on the same tables."""
         return PostgresKnowledge(parse_url(self.url))
+
+
+async def test_a_database_without_the_extension(own_server: Any) -> None:
+    """Where pgvector is missing and cannot be made, the error says what an administrator has to do."""
+    for query in ("CREATE ROLE reader LOGIN", "CREATE DATABASE bare"):
+        run_sql(query, own_server.url)
+    url = own_server.url.rpartition("/")[0] + "/bare"
+    run_sql("CREATE SCHEMA agno_rt_knowledge AUTHORIZATION reader", url)
+    store = PostgresKnowledge(parse_url(f"{url}?user=reader"))
+    with pytest.raises(BackendError, match='extension "vector"') as caught:
+        await store.statistics()
+    await store.aclose()
+
+    assert "CREATE EXTENSION vector" in caught.value.hint
