@@ -275,7 +275,7 @@ class App:
         events = RunEvents(site, self._background, self._faults)
         launcher = Launcher(site, self._background, events, self._webhooks)
         yield from RunSockets(site, self._background, self._faults, self._webhooks).routes()
-        for resource in (Agents(site, launcher), StoredRuns(site), SteerRuns(site, launcher), events):
+        for resource in (Agents(site, launcher), StoredRuns(site, self._faults), SteerRuns(site, launcher), events):
             yield from resource.routes()
         for kind in _SIMPLE:
             yield from kind(site).routes()

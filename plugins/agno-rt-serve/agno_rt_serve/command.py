@@ -141,10 +141,14 @@ def _load_and_serve(source: str | None, worker: int | None, options: dict[str, A
 
 
 def _replace_memory(project: Project, url: str) -> Project:
-    """Return the project with the memory of the URL, or as it is for an empty one."""
+    """Return the project with the memory of the URL, or as it is for an empty one. Raises `UsageError`."""
     if not url:
         return project
     config = project.config
+    try:
+        project.plugins().memory(url, config.settings)
+    except UsageError as exc:  # later the project would be named as the place of the mistake
+        raise exc.at("--memory") from exc
     return attrs.evolve(project, config=attrs.evolve(config, runtime=attrs.evolve(config.runtime, memory=url)))
 
 

@@ -17,19 +17,24 @@ from agno_rt.errors import (
     Blocked,
     ConfigError,
     DeadlineExceeded,
+    Forbidden,
+    JournalMismatch,
     LimitExceeded,
     ModelError,
+    NotFound,
     OutputError,
     Overloaded,
     RunCancelled,
     SessionBusy,
     SessionConflict,
+    StepUncertain,
     ToolDefinitionError,
+    Unanswered,
     UsageError,
 )
 from agno_rt.run_store import RunConflict
 
-__all__ = ["BrokenAgent", "HttpError", "Problem", "describe", "error_body", "is_inner", "name_end", "run_of"]
+__all__ = ["BrokenAgent", "HttpError", "Problem", "describe", "describe_end", "error_body", "is_inner", "run_of"]
 
 _TOLD = (UsageError, LimitExceeded, Blocked, RunCancelled, SessionBusy)
 _INNER = (ConfigError, ToolDefinitionError)
@@ -89,8 +94,21 @@ _KINDS: tuple[tuple[type[AgnoError], str], ...] = (
     (BackendError, "the server's stored data could not be read or written"),
     (ConfigError, "the server lacks a setting that the run needs"),
     (BrokenAgent, "the agent cannot run as it stands"),
+    (StepUncertain, "a step of the workflow had begun when its program ended, and nobody knows whether it was done"),
+    (JournalMismatch, "the workflow has changed since the run began, and cannot go on with it"),
+    (Unanswered, "a person refused to answer the workflow's question, or did not answer in time"),
 )
 """The message for an inner error; the first kind that fits counts."""
+
+_REMEDIES: dict[str, str] = {
+    StepUncertain.code: "See whether the step took effect: GET /runs/ID shows which one began and did not end. Then "
+    "POST /runs/ID/fork at its path, with the `result` if it is not to be taken again, and resume the fork.",
+    JournalMismatch.code: "Fork the run before the change with POST /runs/ID/fork, and resume the fork; or begin anew.",
+    Unanswered.code: "Begin the run anew, and answer.",
+}
+"""What the client can do about a workflow that cannot go on, by the error's code. Such an error keeps its status."""
+
+_TOLD_CODES = frozenset(kind.code for kind in (*_TOLD, NotFound, Forbidden) if kind is not LimitExceeded)
 
 
 _LIMITS: tuple[tuple[type[LimitExceeded], str], ...] = (
@@ -135,6 +153,8 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
         message, hint = _name_kind(error), f"The server's log says why{place and ': '}{place}."
         if isinstance(error, SessionConflict) or getattr(error, "retryable", False):
             hint = f"Send it again. {hint}"
+        elif error.code in _REMEDIES:
+            hint = f"{_REMEDIES[error.code]} {hint}"
         elif status < 500 and not isinstance(error, RunConflict):  # the client cannot mend the error
             status = 500
     described = HttpError(status, error.code, message, hint, _retry_after(error))
@@ -142,14 +162,23 @@ def describe(error: AgnoError, *, full: bool = False, request: str = "") -> Http
     return described
 
 
-def name_end(code: str, error: str) -> str:
-    """Return the message for the end of a run of which only the code and the text are known, as from a log of events.
+def describe_end(code: str, error: str, run: str) -> str:
+    """Return the text for the end of a run of which only the code and the text are known, as from a stored record.
 
-    An inner error has only its kind.
+    An error that the client can mend or wait out is told in full. An inner error has its kind alone.
     """
-    if any(code == kind.code for kind in _TOLD if kind is not LimitExceeded):
+    if code in _TOLD_CODES:
         return error
-    for kind, text in (*_LIMITS, *_KINDS):
+    for kind, text in _LIMITS:
+        if code == kind.code:
+            problem, _, hint = error.partition("\n")
+            return f"{text}\n{problem}. {hint}".rstrip()
+    hint = f"{_REMEDIES.get(code, '')} The server's log says why: run {run}.".lstrip()
+    return f"{_name_code(code)}\n{hint}"
+
+
+def _name_code(code: str) -> str:
+    for kind, text in _KINDS:
         if code == kind.code:
             return text
     return _name_model_kind(None) if code == ModelError.code else "the run failed in the server"

@@ -319,6 +319,17 @@ class TestFailing:
         assert code == 2
         assert all(part in said for part in ("'prot'", "plugins.serve", "'port'"))
 
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    @pytest.mark.parametrize("url", ["nonsense", "nothing:here", "sqlite:///no/such/folder/a.db"])
+    def test_a_wrong_memory(self, tmp_path: Path, url: str, workers: str) -> None:
+        """A wrong URL of `--memory` is a mistake of the option, not of the project's file."""
+        (tmp_path / "agents.py").write_text(AGENTS)
+        code, said = fails("agents.py", "--port", "0", "--memory", url, "--workers", workers, cwd=tmp_path)
+
+        assert code == 2
+        assert said.startswith("error: --memory: ")
+        assert "agents.py" not in said
+
     def test_agents_that_cannot_run(self, tmp_path: Path) -> None:
         """Agents with missing models keep the server from starting, and are named."""
         (tmp_path / "agents.py").write_text('from agno_rt import Agent\na = Agent("nothing:at-all", "a")\n')

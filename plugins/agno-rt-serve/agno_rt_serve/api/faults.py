@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import traceback
 
+import attrs
 import msgspec
 
 from agno_rt import AgnoError, Event, RunResult
 from agno_rt.events import ModelEnded, RunEnded, ToolEnded, TurnRestarted
+from agno_rt.run_store import RunRecord
+from agno_rt.steps import Step
 from agno_rt_serve import log
-from agno_rt_serve.errors import HttpError, describe, is_inner, name_end, run_of
+from agno_rt_serve.errors import HttpError, describe, describe_end, is_inner, run_of
 
 __all__ = ["Faults"]
 
@@ -57,9 +60,32 @@ class Faults:
                 return msgspec.structs.replace(event, content=told)
         return event
 
+    def record(self, record: RunRecord) -> RunRecord:
+        """Return the record of a stored run as a client may see it: with the same error as the run's last event."""
+        if self._show or record.error is None:
+            return record
+        return attrs.evolve(record, error=describe_end(record.code or "", record.error, record.id))
+
+    def step(self, step: Step, record: RunRecord) -> Step:
+        """Return a step of a stored run as a client may see it: without the text of a failure."""
+        if self._show or (step.error is None and step.status != "failed"):
+            return step
+        match step.kind:
+            case "called":
+                told = f"{step.name} failed."
+                return attrs.evolve(step, text=f"turn {step.turn}: {told}", content=told)
+            case "checked":
+                return attrs.evolve(step, text="the answer was refused", error="the answer was refused")
+            case "step_ended":
+                return attrs.evolve(step, text=f"{step.name}: failed", error="the step failed")
+        # An earlier end of a run that was resumed: its code is not kept.
+        code = record.code if step.error == record.error else None
+        error = describe_end(code or "", step.error or "", record.id)
+        return attrs.evolve(step, text=f"{step.status}: {error.splitlines()[0]}", error=error)
+
 
 def _describe_end(error: BaseException | None, event: RunEnded) -> str:
     if isinstance(error, AgnoError):
         told = describe(error)
         return f"{told.message}\n{told.hint}".rstrip()
-    return f"{name_end(event.code or '', event.error or '')}\nThe server's log says why: run {event.run_id}."
+    return describe_end(event.code or "", event.error or "", event.run_id)

@@ -55,7 +55,7 @@ export class Conversation {
       this.log.replaceChildren();
       this.node.replaceChildren(this.log);
       this.turns = [];
-      if (history.shown < history.total) this.log.append(this.#earlier(history.total - history.shown, last));
+      if (history.shown < history.total) this.log.append(this.#earlier(history));
       this.lost = !history.known && !history.turns.length;
       if (this.lost) this.#sayLost();
       for (const turn of history.turns) this.#addStored(turn);
@@ -70,7 +70,7 @@ export class Conversation {
       this.on.changed(this);
     }
   }
-  #earlier(count, last) {
+  #earlier({ total, shown }) {
     return el(
       "button",
       {
@@ -79,11 +79,11 @@ export class Conversation {
         click: async () => {
           const main = this.node.closest("main");
           const below = main.scrollHeight - main.scrollTop;
-          await this.load(last * 2);
+          await this.load(shown * 2);
           main.scrollTop = main.scrollHeight - below;
         },
       },
-      `Show earlier messages (${count})`,
+      `Show earlier messages (${total - shown})`,
     );
   }
   #addStored({ input, parts, record, live }) {

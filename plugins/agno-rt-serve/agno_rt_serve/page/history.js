@@ -8,7 +8,9 @@ export const AT_ONCE = 60;
 // Load the session. Return {known, title, agent, total, shown, turns}; `known` is false if the server does not have
 // the session. A turn is {input, parts, record}.
 export async function loadHistory(session, last) {
-  const [kept, runs] = await loadBoth(session, last);
+  let [kept, runs] = await loadBoth(session, last);
+  // The first turn is shown whole: an answer of many tool calls has more messages than are loaded at once.
+  for (let more = 2 * last; isCutOff(kept); more *= 2) [kept, runs] = await loadBoth(session, more);
   const messages = kept?.messages ?? [];
   const turns = placeRuns(turnsOf(messages), runs, messages.length < (kept?.total ?? 0));
   for (const turn of turns) if (turn.record?.status === "paused") turn.parts = await partsOfRun(turn.record.id);
@@ -21,6 +23,8 @@ export async function loadHistory(session, last) {
     turns,
   };
 }
+
+const isCutOff = (kept) => kept !== null && kept.messages.length < kept.total && kept.messages[0]?.role !== "user";
 
 // Load the session and its runs. A run that ends in between is in neither: load again if the session has grown.
 async function loadBoth(session, last) {

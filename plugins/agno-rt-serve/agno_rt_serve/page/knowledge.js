@@ -2,8 +2,12 @@
 
 import { at, call, get, upload } from "./api.js";
 import { ask } from "./confirm.js";
-import { el, plural, say, timeNode, toast } from "./dom.js";
+import { el, fileSize, plural, say, timeNode, toast } from "./dom.js";
 import { fault } from "./parts.js";
+
+const told = JSON.parse(document.documentElement.dataset.settings);
+const AT_ONCE = 10; // the most files of one request
+const FRAME = 1000; // bytes of a form around each file, at most
 
 export async function showKnowledge(place, name, open) {
   const { knowledge } = await get("/knowledge");
@@ -37,12 +41,14 @@ export async function showKnowledge(place, name, open) {
     );
   if (!chosen.status) return place.append(fault(`${chosen.name} cannot be used.`, chosen.error));
   const again = () => open(chosen.name);
-  place.append(
-    drawStatus(chosen.status),
-    drawSearch(chosen.name),
-    drawDrop(chosen.name, again),
-    await drawDocuments(chosen.name, again),
-  );
+  const status = el("div", {}, drawStatus(chosen.status));
+  const documents = el("div", {}, await drawDocuments(chosen.name, again));
+  const refresh = async () => {
+    const fresh = (await get("/knowledge")).knowledge.find((one) => one.name === chosen.name);
+    if (fresh?.status) status.replaceChildren(drawStatus(fresh.status));
+    documents.replaceChildren(await drawDocuments(chosen.name, again));
+  };
+  place.append(status, drawSearch(chosen.name), drawDrop(chosen.name, refresh), documents);
 }
 
 function drawStatus(status) {
@@ -97,7 +103,7 @@ function drawHit(hit) {
 
 // Adding --------------------------------------------------------------------------------------------------------
 
-function drawDrop(name, again) {
+function drawDrop(name, refresh) {
   const progress = el("p", { class: "meta", role: "status" });
   const failures = el("div", {});
   const chooser = el("input", { type: "file", multiple: true, hidden: true, "aria-label": "Documents to add" });
@@ -110,26 +116,28 @@ function drawDrop(name, again) {
   );
   const add = async (files) => {
     if (!files.length) return;
-    progress.textContent = `Adding ${plural(files.length, "document")} …`;
     failures.replaceChildren();
+    const counts = { added: 0, unchanged: 0, skipped: 0 };
     try {
-      const done = await upload(at("knowledge", name, "documents"), files);
-      const words = [
-        done.added.length && `${plural(done.added.length, "document")} added`,
-        done.unchanged.length && `${done.unchanged.length} unchanged`,
-        done.skipped.length && `${done.skipped.length} skipped`,
-      ].filter(Boolean);
-      say(words.join(", ") || "Nothing was added");
-      if (!done.failed.length) {
-        toast(words.join(", ") || "Nothing was added");
-        return again();
+      let done = 0;
+      for (const batch of batchesOf(files)) {
+        progress.textContent =
+          files.length > 1 ? `Adding ${done + 1} of ${files.length} documents …` : "Adding 1 document …";
+        for (const one of await addBatch(name, batch, counts)) failures.append(one);
+        done += batch.length;
       }
-      progress.textContent = words.join(", ");
-      failures.replaceChildren(...done.failed.map((one) => fault(`${one.source}: ${one.message}`, one.hint)));
     } catch (problem) {
-      progress.textContent = "";
-      failures.replaceChildren(fault(problem.message, problem.hint));
+      failures.append(fault(problem.message, problem.hint));
     }
+    const { added, unchanged, skipped } = counts;
+    const words = [
+      added && `${plural(added, "document")} added`,
+      unchanged && `${unchanged} unchanged`,
+      skipped && `${skipped} skipped`,
+    ].filter(Boolean);
+    progress.textContent = words.join(", ") || "Nothing was added";
+    say(progress.textContent);
+    await refresh().catch((problem) => toast(problem.words));
   };
   chooser.addEventListener("change", () => add([...chooser.files]));
   zone.addEventListener("dragover", (event) => {
@@ -145,6 +153,34 @@ function drawDrop(name, again) {
   });
   zone.append(chooser);
   return zone;
+}
+
+// Yield the files in batches that fit into a request. A file that is too large is a batch of its own.
+function* batchesOf(files) {
+  let [batch, size] = [[], 0];
+  for (const file of files) {
+    if (batch.length === AT_ONCE || (batch.length && size + file.size + FRAME > told.max_body)) {
+      yield batch;
+      [batch, size] = [[], 0];
+    }
+    batch.push(file);
+    size += file.size + FRAME;
+  }
+  yield batch;
+}
+
+// Add the files and count the outcomes. Return an error for each file that was not added.
+async function addBatch(name, batch, counts) {
+  const [{ name: file, size }] = batch;
+  if (size + FRAME > told.max_body) {
+    const limit = `${file} is too large (${fileSize(size)}): ${fileSize(told.max_body)} is the limit.`;
+    return [fault(limit, "Raise max_body in [plugins.serve], or add the file with agno-rt knowledge add.")];
+  }
+  const done = await upload(at("knowledge", name, "documents"), batch);
+  for (const outcome of Object.keys(counts)) counts[outcome] += done[outcome].length;
+  return done.failed.map(({ source, message, hint }) =>
+    fault(message.includes(source) ? message : `${source}: ${message}`, hint, true),
+  );
 }
 
 // The documents -------------------------------------------------------------------------------------------------
@@ -182,7 +218,13 @@ function drawDocument(name, one, again) {
     "li",
     {},
     el("span", { class: "title" }, one.title || one.source),
-    el("span", { class: "meta" }, `${plural(one.chunks, "passage")} · `, one.added_at ? timeNode(one.added_at) : ""),
+    el(
+      "span",
+      { class: "meta" },
+      one.title && one.title !== one.source ? `${one.source} · ` : "",
+      one.chunks ? `${plural(one.chunks, "passage")} · ` : "no text to find · ",
+      one.added_at ? timeNode(one.added_at) : "",
+    ),
     el("button", { type: "button", class: "quiet", "aria-label": `Remove ${one.source}`, click: remove }, "Remove"),
   );
 }

@@ -65,14 +65,12 @@ export function argumentsTable(text) {
   );
 }
 
-// An error in two parts: what happened, and, folded, the hint for developers.
-export function fault(text, hint = "") {
-  return el(
-    "div",
-    { class: "fault" },
-    el("p", {}, text),
-    hint ? el("details", { class: "hint" }, el("summary", {}, "For developers"), el("p", {}, hint)) : null,
-  );
+// An error in two parts: what happened, and the hint, folded for developers unless it is for the reader.
+export function fault(text, hint = "", forReader = false) {
+  const about = el("p", {}, hint);
+  if (forReader) about.className = "hint";
+  const rest = forReader ? about : el("details", { class: "hint" }, el("summary", {}, "For developers"), about);
+  return el("div", { class: "fault" }, el("p", {}, text), hint ? rest : null);
 }
 
 const DRAW = {
@@ -86,7 +84,7 @@ const DRAW = {
     },
   ],
   note: ["p", "note", (node, part) => node.replaceChildren(part.text)],
-  error: ["div", "", (node, part) => node.replaceChildren(fault(part.text, part.hint))],
+  error: ["div", "", (node, part) => node.replaceChildren(fault(part.text, part.hint, part.forReader))],
   reasoning: [
     "details",
     "thought",

@@ -5,6 +5,7 @@ import { ask } from "./confirm.js";
 import { $, copyText, el, timeNode, toast } from "./dom.js";
 
 const PAGE = 40;
+const MOST = 1000; // conversations that the server lists at once
 
 export const linkTo = (agent, session) => `#${at(agent)}${session ? at(session) : ""}`;
 
@@ -16,6 +17,7 @@ export class SessionList {
     this.current = null;
     this.sessions = [];
     this.next = null;
+    this.query = "";
     let waiting = 0;
     $("find").addEventListener("input", () => {
       clearTimeout(waiting);
@@ -27,16 +29,23 @@ export class SessionList {
 
   async refresh() {
     const number = (this.number = (this.number ?? 0) + 1);
+    const query = $("find").value.trim();
+    // The list keeps its length, so that a person who has come far down stays there; another search begins at the top.
+    const fresh = query !== this.query;
+    const stored = this.sessions.filter((session) => !session.begun).length;
+    const limit = fresh ? PAGE : Math.min(MOST, Math.max(PAGE, stored));
     try {
-      const { sessions, next } = await get("/sessions", { q: $("find").value.trim(), limit: PAGE });
-      const begun = $("find").value.trim() ? [] : await this.#begun(sessions);
+      const { sessions, next } = await get("/sessions", { q: query, limit });
+      const begun = query ? [] : await this.#begun(sessions);
       if (number !== this.number) return;
       sessions.unshift(...begun);
       Object.assign(this, { sessions, next: next ?? null, problem: null });
     } catch (problem) {
       Object.assign(this, { sessions: [], next: null, problem });
     }
+    this.query = query;
     this.draw();
+    if (fresh) $("sessions").scrollTop = 0;
   }
   // Conversations that are not stored, since their first run is under way. Notes the state of the stored ones, too.
   async #begun(sessions) {
@@ -69,11 +78,21 @@ export class SessionList {
     }
   }
   async #more() {
-    const { sessions, next } = await get("/sessions", { q: $("find").value.trim(), limit: PAGE, before: this.next });
+    const [number, count] = [this.number, this.sessions.length];
+    let page;
+    try {
+      page = await get("/sessions", { q: this.query, limit: PAGE, before: this.next });
+    } catch (problem) {
+      return toast(problem.words);
+    }
+    if (number !== this.number) return; // the list was drawn anew meanwhile
+    const { sessions, next } = page;
     const known = new Set(sessions.map((session) => session.id));
     this.sessions = [...this.sessions.filter((session) => !(session.begun && known.has(session.id))), ...sessions];
     this.next = next ?? null;
+    const byKeyboard = document.activeElement?.matches(".more:focus-visible");
     this.draw();
+    if (byKeyboard) $("sessions").querySelectorAll("li a")[Math.min(count, this.sessions.length - 1)].focus();
   }
 
   draw() {
@@ -106,7 +125,7 @@ export class SessionList {
 
   #item(session) {
     const title = session.title || "Untitled";
-    const agent = session.agent ?? this.on.agent();
+    const agent = session.agent || this.on.agent(); // a session may begin without an agent
     const link = el(
       "a",
       {

@@ -151,7 +151,7 @@ export class Turn {
   }
   failed(text, hint = "", status = "failed") {
     this.status = status;
-    this.show({ kind: "error", text, hint });
+    this.show({ kind: "error", text, hint, forReader: status === "lost" });
     say(`Error: ${text}`);
   }
   // Tell of a lost connection, until it is back.

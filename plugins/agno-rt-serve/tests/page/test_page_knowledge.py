@@ -16,7 +16,15 @@ model = "template:echo"
 [knowledge.handbook]
 store = "memory:"
 embedder = "none"
+
+[plugins.serve]
+max_body = 30000
 """
+DROP = """(zone, files) => {
+    const data = new DataTransfer();
+    for (const [name, text] of files) data.items.add(new File([text], name));
+    zone.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +72,29 @@ def test_dropped_files(chat: Any) -> None:
         }"""
     )
     expect(chat.page.locator(".drop .fault")).to_contain_text("broken.bin")
+    expect(chat.page.locator(".documents")).to_contain_text("fox.txt")
     chat.page.reload()
     expect(chat.page.locator(".documents")).to_contain_text("fox.txt")
     assert chat.page.locator("#attached").is_hidden()
+
+
+def test_more_files_than_a_request_takes(chat: Any) -> None:
+    """Files that together are larger than a request may be are added; one that alone is too large is named."""
+    files = [(f"page{number}.txt", f"Page {number}. " + "word " * 1500) for number in range(12)]
+    chat.open("knowledge")
+    chat.page.locator(".drop").evaluate(DROP, [*files, ("book.txt", "word " * 10_000), ("last.txt", "The last one.")])
+    expect(chat.page.locator(".drop")).to_contain_text("13 documents added")
+    expect(chat.page.locator(".drop .fault > p")).to_have_text("book.txt is too large (50 kB): 30 kB is the limit.")
+    expect(chat.page.locator(".documents")).to_contain_text("page11.txt")
+    expect(chat.page.locator(".documents")).to_contain_text("last.txt")
+
+
+def test_what_a_person_can_mend(chat: Any) -> None:
+    """The remedy for a file that cannot be read is in the open; a document without text says that it has none."""
+    chat.open("knowledge")
+    chat.page.locator(".drop").evaluate(DROP, [("rules.docx", "PK nonsense"), ("empty.txt", ""), ("a.md", "# Titled")])
+    expect(chat.page.locator(".drop .fault > p").first).to_contain_text("rules.docx cannot be read")
+    expect(chat.page.locator(".drop .fault .hint")).to_be_visible()
+    empty = chat.page.locator(".documents li").filter(has_text="empty.txt")
+    expect(empty).to_contain_text("no text to find")
+    expect(chat.page.locator(".documents li").filter(has_text="Titled")).to_contain_text("a.md")

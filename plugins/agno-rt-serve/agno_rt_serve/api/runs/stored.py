@@ -11,6 +11,7 @@ from agno_rt.run_store import MOST_APPROVALS, RunRecord, RunStatus
 from agno_rt.steps import read_steps
 from agno_rt_serve.api.approvals import Shown
 from agno_rt_serve.api.cursors import Place, make_cursor, read_cursor
+from agno_rt_serve.api.faults import Faults
 from agno_rt_serve.api.routing import Doc, Route, path_value, read_query
 from agno_rt_serve.api.shapes import Deleted, RunDetail, RunShown
 from agno_rt_serve.api.site import Site
@@ -55,8 +56,9 @@ _DELETE = Doc("delete_run", "Delete a run that is not under way", Deleted, UserQ
 class StoredRuns:
     """Lists, shows and deletes stored runs."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, faults: Faults) -> None:
         self._site = site
+        self._faults = faults
         self._shown = Shown(site)
 
     def routes(self) -> list[Route]:
@@ -117,8 +119,9 @@ class StoredRuns:
     async def _get(self, scope: Scope, receive: Receive, send: Send) -> None:
         record, entries = await self._site.load_run(scope, path_value(scope, "id"), read_query(scope, UserQuery).user)
         approvals = self._shown.all(await self._site.run_store().approvals(run=record.id, limit=MOST_APPROVALS))
+        steps = [self._faults.step(step, record) for step in read_steps(entries, record.id)]
         (shown,) = await self._render_records([record])
-        shown |= {"approvals": approvals, "steps": read_steps(entries, record.id)}
+        shown |= {"approvals": approvals, "steps": steps}
         await respond(send, 200, JSON, msgspec.json.encode(shown))
 
     async def _delete(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,7 +138,7 @@ class StoredRuns:
         stopped = await self._site.runtime.find_stopped(records)
         shown: list[dict[str, Any]] = []
         for record in records:
-            made = msgspec.to_builtins(record)
+            made = msgspec.to_builtins(self._faults.record(record))
             del made["owner"]
             shown.append(made | {"stopped": record.id in stopped})
         return shown
