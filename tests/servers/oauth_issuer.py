@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import secrets
@@ -36,6 +37,9 @@ class Issuer:
         self.resource: dict[str, Any] = {}
         self.scopes = "read"
         self.is_open = True
+        self.padding = 0  # bytes after each document
+        self.packing = ""
+        self.packings_asked: set[str] = set()
         self.base = ""
 
     @property
@@ -221,10 +225,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status: int, body: Any, refusal: str = "") -> None:
         """Write an answer."""
-        data = json.dumps(body).encode()
+        data = json.dumps(body).encode() + b" " * self.issuer.padding
+        if self.issuer.packing:
+            data = gzip.compress(data)
+        self.issuer.packings_asked.add(self.headers["accept-encoding"])
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
+        if self.issuer.packing:
+            self.send_header("content-encoding", self.issuer.packing)
         if refusal:
             self.send_header("www-authenticate", refusal)
         self.end_headers()

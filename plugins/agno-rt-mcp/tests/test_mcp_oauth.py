@@ -376,6 +376,18 @@ async def test_unsafe_metadata_are_refused(
     assert issuer.counts["/authorize"] == issuer.counts["authorization_code"] == 0
 
 
+@pytest.mark.parametrize(
+    ("padding", "packing", "said"),
+    [(2_000_000, "", "more than 1,048,576 bytes"), (0, "gzip", "packed as 'gzip', which was not asked for")],
+)
+async def test_answers_without_an_end_are_cut(issuer: Issuer, padding: int, packing: str, said: str) -> None:
+    """A document above the bound is read no further, and a packed one is not unpacked: it may have gigabytes."""
+    issuer.padding, issuer.packing = padding, packing
+    with pytest.raises(ServerUnavailable, match=said):
+        await log_in_as_person(server(issuer))
+    assert issuer.packings_asked == {"identity"}
+
+
 async def test_foreign_answers_of_the_browser_are_ignored(issuer: Issuer) -> None:
     """Answers with another state, to other pages and without HTTP do not end the login; the right one does."""
 

@@ -14,6 +14,7 @@ import httpx2
 import msgspec
 
 from agno_rt.wire.lifetimes import read_lifetime
+from agno_rt_mcp.bodies import UNPACKED, read_body
 from agno_rt_mcp.errors import ServerUnavailable
 from agno_rt_mcp.oauth.metadata import (
     Authority,
@@ -101,13 +102,10 @@ class Client:
         self.check_address(url)
         try:
             async with self._http.stream(method, url, **more) as response:
-                body = b""
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > _MOST_BYTES:
-                        raise self.fail(f"gets an answer of more than {_MOST_BYTES:,} bytes from {_show(url)}")
-                return response.status_code, response.headers, body
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as exc:
+                return response.status_code, response.headers, await read_body(response, _MOST_BYTES)
+        except httpx2.StreamError as exc:
+            raise self.fail(f"cannot be read from {_show(url)}: {exc}") from exc
+        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             raise self.fail(f"cannot reach {_show(url)}: {str(exc) or type(exc).__name__}") from exc
 
     async def probe(self) -> Challenge:
@@ -143,7 +141,7 @@ class Client:
 @asynccontextmanager
 async def open_client(settings: ServerSettings) -> AsyncIterator[Client]:
     """Yield a client for requests of a login."""
-    async with httpx2.AsyncClient(timeout=_SECONDS, follow_redirects=False) as http:
+    async with httpx2.AsyncClient(headers=UNPACKED, timeout=_SECONDS, follow_redirects=False) as http:
         yield Client(settings, http)
 
 
