@@ -22,6 +22,9 @@ def check_servers(settings: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("error", exc.message, exc.hint)
         return
     for server in servers.values():
+        if isinstance(server, ConfigError):
+            yield Finding("warning", server.message, server.hint)
+            continue
         # Agents may not need the server, and so this is a warning.
         if server.command and shutil.which(server.command) is None:
             hint = "Install it, or write its whole path as the command."

@@ -156,8 +156,11 @@ class PluginSettings:
     serve: Mapping[str, Any] = attrs.Factory(dict)
 
 
-def list_servers(settings: Mapping[str, Any]) -> dict[str, ServerSettings]:
-    """Return the servers of the table and of the file, by name; the table wins. Raises `ConfigError`."""
+def list_servers(settings: Mapping[str, Any]) -> dict[str, ServerSettings | ConfigError]:
+    """Return the servers of the table and of the file, by name; the table wins. Raises `ConfigError`.
+
+    The file is shared with other programs: an entry that is of no use here is the error of its name alone.
+    """
     table = read_settings(PluginSettings, settings, WHERE)
     own = settings.get("servers", {})  # these tables know the lines of the file
     found = {name: _read_table(name, given) for name, given in own.items()}
@@ -170,8 +173,10 @@ def find_server(spec: str, settings: Mapping[str, Any]) -> ServerSettings:
         return ServerSettings(show_url(spec), url=spec)
     if re.fullmatch(r"[\w.-]+", spec) and not spec.endswith((".py", ".js")):
         known = list_servers(settings)
-        if spec in known:
-            return known[spec]
+        if (found := known.get(spec)) is not None:
+            if isinstance(found, ConfigError):
+                raise found
+            return found
         hint = f"Write [plugins.mcp.servers.{spec}], or a file or a command line: mcp:./server.py."
         raise NotFound("MCP server", spec, known, hint="" if known else hint)
     try:
@@ -214,10 +219,10 @@ class _JsonServer(msgspec.Struct):
 
 
 class _JsonFile(msgspec.Struct):
-    servers: dict[str, _JsonServer] = msgspec.field(default_factory=dict, name="mcpServers")
+    servers: dict[str, Any] = msgspec.field(default_factory=dict, name="mcpServers")
 
 
-def _read_file(path: Path) -> dict[str, ServerSettings]:
+def _read_file(path: Path) -> dict[str, ServerSettings | ConfigError]:
     """Return the servers of a file `.mcp.json`; none without the file. Unknown keys belong to other programs."""
     try:
         text = path.read_bytes()
@@ -229,17 +234,25 @@ def _read_file(path: Path) -> dict[str, ServerSettings]:
         found = msgspec.json.decode(text, type=_JsonFile).servers
     except msgspec.MsgspecError as exc:
         raise ConfigError(f"{path} cannot be used: {exc}", hint='It has {"mcpServers": {"NAME": {...}}}.') from exc
-    servers = {}
-    for name, each in found.items():
-        if each.type == "sse":
-            hint = "The transport is deprecated; ask for the server's streamable HTTP address."
-            raise ConfigError(f"{path}: {name!r} is reached by SSE alone", hint=hint)
-        values = {key: getattr(each, key) for key in ("command", "args", "env", "cwd", "url", "headers")}
+    servers = dict[str, ServerSettings | ConfigError]()
+    for name, given in found.items():
         try:
-            servers[name] = ServerSettings(name, **values)
+            servers[name] = _read_entry(name, given)
         except ConfigError as exc:
-            raise exc.at(str(path)) from None
+            servers[name] = exc.at(str(path))
     return servers
+
+
+def _read_entry(name: str, given: Any) -> ServerSettings:
+    try:
+        each = msgspec.convert(given, _JsonServer)
+    except msgspec.ValidationError as exc:
+        hint = 'Write {"command": "...", "args": ["..."]} or {"url": "https://..."}.'
+        raise ConfigError(f"the MCP server {name!r} cannot be used: {exc}", hint=hint) from exc
+    if each.type == "sse":
+        hint = "The transport is deprecated; ask for the server's streamable HTTP address."
+        raise ConfigError(f"the MCP server {name!r} is reached by SSE alone", hint=hint)
+    return ServerSettings(name, each.command, each.args, each.env, each.cwd, each.url, each.headers)
 
 
 def fill_secrets(server: str, values: Mapping[str, str]) -> dict[str, str]:
