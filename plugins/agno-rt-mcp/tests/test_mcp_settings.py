@@ -117,6 +117,26 @@ def test_faults_of_the_file_name_the_file(text: str, said: str) -> None:
         find_server("a", {})
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        'url = "http://127.0.0.1:9/mcp"\nheaders = {a = "${NO_SUCH_TOKEN}"}',
+        'command = "x"\nenv = {A = "${NO_SUCH_TOKEN}"}',
+    ],
+)
+def test_a_missing_secret_is_told_with_the_remedy(
+    table: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first try without the secret of a server names the variable and the command; there is no traceback."""
+    write_toml(f"[plugins.mcp.servers.web]\n{table}\n")
+
+    assert run("check", "web") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: the MCP server 'web' needs NO_SUCH_TOKEN, which is not set\n")
+    assert "agno-rt keys set NO_SUCH_TOKEN" in told
+    assert not caplog.records
+
+
 def test_an_unusable_entry_of_the_file_leaves_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     """Other programs write into the file, too: an entry for them is told by name, and the other servers are there."""
     servers = {"old": {"type": "sse", "url": "https://x.example"}, "new": {"command": "no-such-program"}}
