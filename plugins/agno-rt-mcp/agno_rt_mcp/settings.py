@@ -49,9 +49,11 @@ class OAuthSettings:
         client_id: a client registered beforehand, or the https address of a document about the client; by default the
             login registers a client
         client_secret: the client's secret. `${NAME}` is the variable or key of the name
-        issuer: the authorization server of the client, the only one to see the secret
+        issuer: the authorization server of the client, the only one to see the secret or what the key has signed
         scopes: the scopes to ask for, in place of those that the server names
         port: the port of this machine for the browser's way back; any free one by default
+        key_file: the path of the client's private key in PEM form, in place of a secret (`private_key_jwt`)
+        key_id: the issuer's name of the key, if the issuer wants one
     """
 
     grant: Literal["code", "client_credentials"] = "code"
@@ -60,16 +62,21 @@ class OAuthSettings:
     issuer: str = ""
     scopes: tuple[str, ...] = attrs.field(default=(), converter=_make_texts)
     port: int = 0
+    key_file: str = ""
+    key_id: str = ""
 
     def __attrs_post_init__(self) -> None:
         if self.grant not in ("code", "client_credentials"):
             raise ConfigError(f"grant is {self.grant!r}", hint="Write code or client_credentials.")
-        if self.grant == "client_credentials" and not (self.client_id and self.client_secret):
-            hint = 'Write client_id = "..." and client_secret = "${NAME}".'
-            raise ConfigError("grant client_credentials needs a client_id and a client_secret", hint=hint)
-        if self.client_secret and not (self.client_id and self.issuer):
+        if self.client_secret and self.key_file:
+            raise ConfigError("client_secret and key_file are two ways to say the same", hint="Leave one of them out.")
+        proof = "client_secret" if self.client_secret else "key_file" if self.key_file else ""
+        if self.grant == "client_credentials" and not (self.client_id and proof):
+            hint = 'Write client_id = "..." and client_secret = "${NAME}", or key_file = "robot.pem".'
+            raise ConfigError("grant client_credentials needs a client_id and a client_secret or a key_file", hint=hint)
+        if proof and not (self.client_id and self.issuer):
             hint = 'Write issuer = "https://...": a server could name another issuer, and would get the secret.'
-            raise ConfigError("client_secret needs a client_id and an issuer", hint=hint)
+            raise ConfigError(f"{proof} needs a client_id and an issuer", hint=hint)
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port is {self.port!r}", hint="Give 0 for any port, or a number up to 65535.")
 

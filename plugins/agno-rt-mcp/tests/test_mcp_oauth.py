@@ -537,8 +537,12 @@ def test_settings_that_give_a_secret_away_are_refused() -> None:
     """A secret needs the issuer that may see it; a machine needs both halves of its name."""
     with pytest.raises(ConfigError, match="needs a client_id and an issuer"):
         OAuthSettings(client_id="me", client_secret="x")
-    with pytest.raises(ConfigError, match="needs a client_id and a client_secret"):
+    with pytest.raises(ConfigError, match="key_file needs a client_id and an issuer"):
+        OAuthSettings(client_id="me", key_file="x.pem")
+    with pytest.raises(ConfigError, match="needs a client_id and a client_secret or a key_file"):
         OAuthSettings("client_credentials", client_id="me")
+    with pytest.raises(ConfigError, match="two ways"):
+        OAuthSettings(client_id="me", client_secret="x", key_file="x.pem", issuer="https://x.example")
     assert "s3cret" not in repr(OAuthSettings(client_id="me", client_secret="s3cret", issuer="https://x.example"))
 
 
