@@ -435,7 +435,8 @@ def _check_hooks(plugin: object) -> None:
 
 def _hide_password(spec: str) -> str:
     """Return the spec string or URL without the password of a user."""
-    return re.sub(r"(//[^/?#:@\s]*):[^/?#\s]*@", r"\1:...@", spec)
+    # Up to the last @: a password that is not written in percent signs may have any other letter, too.
+    return re.sub(r"(//[^/?#:@\s]*):\S*@", r"\1:...@", spec)
 
 
 def _ask_for_hint(offer: Offer, spec: str) -> str:

@@ -123,7 +123,8 @@ class TestSuggestions:
         host = PluginHost(points)
 
         assert host.suggest("tools", "sql:shop.db") == "Write p:sql:shop.db or q:sql:shop.db."
-        assert "s3cret" not in host.suggest("tools", "sql:postgresql://ann:s3cret@db/shop")
+        for password in ("s3cret", "p#s3cret", "p/s3cret", "p?s3cret"):
+            assert "s3cret" not in host.suggest("tools", f"sql:postgresql://ann:{password}@db/shop")
 
     def test_a_thing_named_as_its_plugin(self, plugin_point: MakePoint) -> None:
         """A thing with the plugin's name is listed and suggested by the name alone, which makes the thing."""

@@ -176,7 +176,7 @@ async def _find_stopped_runs(runtime: Runtime) -> list[Line]:
 
 def _hide_password(url: str) -> str:
     """Return the URL of a server without the password."""
-    return re.sub(r"^([a-z+]+://[^/?#]*?):[^/?#]*@", r"\1:***@", url)
+    return re.sub(r"^([a-z+]+://[^/?#]*?):.*@", r"\1:***@", url)
 
 
 def _with_default_memory(project: Project) -> Project:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -36,6 +37,10 @@ class Issuer:
         self.resource: dict[str, Any] = {}
         self.scopes = "read"
         self.is_open = True
+        self.check_assertion: Callable[[str], bool] = lambda text: False
+        self.padding = 0  # bytes after each document
+        self.packing = ""
+        self.packings_asked: set[str] = set()
         self.base = ""
 
     @property
@@ -160,7 +165,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(400, {"error": "invalid_target"})
         if grant == "client_credentials":
             pair = base64.b64encode(b"robot:s%2F3cret").decode()
-            if self.headers["authorization"] == f"Basic {pair}":
+            kind = form.get("client_assertion_type")
+            is_signed = kind == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+            if self.headers["authorization"] == f"Basic {pair}" or (
+                is_signed and self.issuer.check_assertion(form["client_assertion"])
+            ):
                 return self.give(form.get("scope", ""), "")
         elif form["client_id"] in self.issuer.clients:
             return self.exchange_for_person(form)
@@ -221,10 +230,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def reply(self, status: int, body: Any, refusal: str = "") -> None:
         """Write an answer."""
-        data = json.dumps(body).encode()
+        data = json.dumps(body).encode() + b" " * self.issuer.padding
+        if self.issuer.packing:
+            data = gzip.compress(data)
+        self.issuer.packings_asked.add(self.headers["accept-encoding"])
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
+        if self.issuer.packing:
+            self.send_header("content-encoding", self.issuer.packing)
         if refusal:
             self.send_header("www-authenticate", refusal)
         self.end_headers()

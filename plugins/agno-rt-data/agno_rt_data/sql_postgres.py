@@ -11,7 +11,6 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import trio
 
@@ -57,6 +56,8 @@ _SECRET_FUNCTIONS = re.compile(
     r"(?:table|schema|database|query|cursor)_to_xml\w*|pg_stat_get_(?:backend_|activity|wal_|progress)\w*"
 )
 """Functions that read tables by a text, and the queries of others."""
+# Cut as libpq cuts: a password has no / and no @, and may have ? and #, which end the server for `urlsplit`.
+_URL = re.compile(r"[^:/]+://(?:[^@/]*@)?(?P<place>[^/?]*(?:/[^?]*)?)")
 _QUERIES = ("select", "with", "values", "table", "(")
 _CHANGES = ("insert", "update", "delete", "merge", "with", "truncate", "comment")
 _KINDS = "unique|temp|temporary|materialized|or replace"
@@ -93,16 +94,15 @@ class PostgresDatabase:
     """A database of a PostgreSQL server. See `Database`. Raises `UsageError` for a URL without a server."""
 
     def __init__(self, url: str, limits: DataSettings, *, write: bool = False) -> None:
-        parts = urlsplit(url)
-        self.name = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        found = _URL.match(url)
+        if found is None or "@" in found["place"]:
+            hint = "Write postgresql://USER@HOST/DATABASE. In a password, / and @ are %2F and %40."
+            raise UsageError("this is not the URL of a PostgreSQL database", hint=hint)
+        self.name = f"postgresql://{found['place']}"
         self.can_write = write
         self._url = url
         self._limits = limits
         self._at_once = trio.CapacityLimiter(limits.at_once)
-        if not url.partition(":")[2].startswith("//"):
-            raise UsageError(
-                "this is not the URL of a PostgreSQL database", hint="Write postgresql://USER@HOST/DATABASE."
-            )
 
     def check_ready(self) -> str:
         """Say how the database is opened. Raises `DatabaseError` without the driver."""

@@ -146,6 +146,26 @@ def test_a_wrong_url_is_told_without_its_password() -> None:
         assert "s3cr3t" not in caught.value.full_text
 
 
+@pytest.mark.parametrize("between", ["/", "@"])
+def test_a_password_that_cuts_its_url_is_refused(between: str) -> None:
+    """A password with / or @ would be read as a part of the server's name, and its pieces would be shown."""
+    with pytest.raises(UsageError, match="is not the URL of a PostgreSQL database") as caught:
+        make_sql(f"postgresql://ann:s3cr3t{between}w0rd@127.0.0.1:1/db")
+    assert "%2F and %40" in caught.value.hint
+    assert "s3cr3t" not in caught.value.full_text
+    assert "w0rd" not in caught.value.full_text
+
+
+@pytest.mark.parametrize("between", ["#", "?"])
+async def test_a_password_with_marks_is_whole(between: str) -> None:
+    """A # or ? belongs to the password, as for PostgreSQL's own programs; neither piece is in the toolkit's name."""
+    kit = make_sql(f"postgresql://ann:s3cr3t{between}w0rd@127.0.0.1:1/db?connect_timeout=1")
+    assert kit.name == "sql:postgresql://127.0.0.1:1/db"
+    with pytest.raises(ToolArgumentError, match="cannot be reached: connection to server at") as caught:
+        await kit.tools[0]()
+    assert "s3cr3t" not in str(caught.value)
+
+
 async def test_a_value_of_another_type_is_a_text(make_data: MakeData) -> None:
     """Arrays, rows, JSON, times, bytes and nothing are texts as PostgreSQL writes them."""
     sql = "SELECT ARRAY[1, 2], ROW(1, 'a'), '{\"a\": 1}'::jsonb, DATE '2026-03-29', '\\x00ff'::bytea, pg_sleep(0), NULL"

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from agno_rt.cli.options import config_option, debug_option, json_option
 from agno_rt.cli.report import clean, notice, show_error
 from agno_rt.cli.tables import Column, counted, one_line, print_json_lines, print_table
 from agno_rt.cli.target import configuration
-from agno_rt.errors import AgnoError, UsageError, suggest
+from agno_rt.errors import AgnoError, ConfigError, UsageError, suggest
 from agno_rt.messages import Media, Message
 from agno_rt.tools import ToolArgumentError
 from agno_rt_mcp.results import McpTool, describe
@@ -47,7 +47,7 @@ def list_command(server: str | None, config: str | None, as_json: bool) -> None:
     """List the servers, or start SERVER and list the tools."""
     settings = _read_settings(config)
     if server is None:
-        _print_servers(list(list_servers(settings).values()), as_json)
+        _print_servers(list_servers(settings), as_json)
         return
     tools = trio.run(_list_tools, find_server(server, settings))
     rows = [
@@ -69,26 +69,28 @@ def list_command(server: str | None, config: str | None, as_json: bool) -> None:
 def check_command(servers: tuple[str, ...], config: str | None, as_json: bool) -> int:
     """Open each of SERVERS, and print the number of tools and the seconds. The exit code is 1 after a failure."""
     settings = _read_settings(config)
-    found = [find_server(each, settings) for each in servers] or list(list_servers(settings).values())
+    found = {each: find_server(each, settings) for each in servers} or list_servers(settings)
     if not found:
         raise UsageError("there are no MCP servers", hint="Write [plugins.mcp.servers.NAME], or name a file or a URL.")
     failures = 0
-    for each in found:
+    for name, each in found.items():
         began = time.perf_counter()
         try:
+            if isinstance(each, ConfigError):
+                raise each
             tools = trio.run(_list_tools, each)
         except AgnoError as exc:
             failures += 1
             if as_json:
-                print_json_lines([{"server": each.name, "error": exc.message, "hint": exc.hint}])
+                print_json_lines([{"server": name, "error": exc.message, "hint": exc.hint}])
             else:
                 show_error(exc.message, exc.hint)
             continue
         seconds = time.perf_counter() - began
         if as_json:
-            print_json_lines([{"server": each.name, "tools": len(tools), "seconds": round(seconds, 3)}])
+            print_json_lines([{"server": name, "tools": len(tools), "seconds": round(seconds, 3)}])
         else:
-            click.echo(f"{each.name}: {counted(len(tools), 'tool')}, opened in {seconds:.1f} s")
+            click.echo(f"{name}: {counted(len(tools), 'tool')}, opened in {seconds:.1f} s")
     return 1 if failures else 0
 
 
@@ -232,12 +234,16 @@ def _read_settings(config: str | None) -> Any:
     return configuration(config).plugins.get("mcp", {})
 
 
-def _print_servers(servers: Sequence[ServerSettings], as_json: bool) -> None:
-    rows = [(each.name, show_url(each.url) or " ".join([each.command, *each.args])) for each in servers]
+def _print_servers(servers: Mapping[str, ServerSettings | ConfigError], as_json: bool) -> None:
+    unusable = {name: each for name, each in servers.items() if isinstance(each, ConfigError)}
+    usable = {name: each for name, each in servers.items() if isinstance(each, ServerSettings)}
+    rows = [(name, show_url(each.url) or " ".join([each.command, *each.args])) for name, each in usable.items()]
     if as_json:
         print_json_lines({"server": name, "target": target} for name, target in rows)
+        print_json_lines({"server": name, "error": exc.message, "hint": exc.hint} for name, exc in unusable.items())
     else:
         empty = "No MCP servers. Write [plugins.mcp.servers.NAME], or name one: agno-rt mcp list ./server.py"
+        rows += [(name, f"not usable: {exc.message}") for name, exc in unusable.items()]
         print_table([Column("server", whole=True), Column("command or URL")], rows, empty=empty)
 
 

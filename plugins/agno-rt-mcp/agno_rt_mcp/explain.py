@@ -9,6 +9,7 @@ import httpx2
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
+from agno_rt.errors import ConfigError
 from agno_rt.failures import leaves, text_of
 from agno_rt_mcp.errors import ServerError, ServerLost, ServerNonsense, ServerUnavailable
 from agno_rt_mcp.link import Link
@@ -21,9 +22,9 @@ log = logging.getLogger("agno_rt_mcp")
 def explain_loss(name: str, exc: BaseException, link: Link) -> ServerError:
     """Return the error of a failed opening or of a lost connection of the named server."""
     causes = list(leaves(exc))
-    own = next((each for each in causes if isinstance(each, ServerError)), None)
+    own = next((each for each in causes if isinstance(each, ServerError | ConfigError)), None)
     if own is not None:
-        return own
+        return own if isinstance(own, ServerError) else _explain_unset(name, own)
     if link.failure is not None:
         return link.failure
     first = causes[0]
@@ -38,6 +39,11 @@ def explain_loss(name: str, exc: BaseException, link: Link) -> ServerError:
     if isinstance(first, httpx2.TransportError):
         return ServerUnavailable(name, f"cannot be reached: {text_of(first) or type(first).__name__}")
     return _explain_fault(name, first)
+
+
+def _explain_unset(name: str, exc: ConfigError) -> ServerUnavailable:
+    """Return the error of a variable in `env` or `headers` that is not set."""
+    return ServerUnavailable(name, exc.message.removeprefix(f"the MCP server {name!r} "), hint=exc.hint)
 
 
 def _explain_fault(name: str, exc: BaseException) -> ServerError:

@@ -11,6 +11,7 @@ import httpx2
 import trio
 from mcp.client.streamable_http import streamable_http_client
 
+from agno_rt_mcp.bodies import UNPACKED, find_packing
 from agno_rt_mcp.link import Link
 from agno_rt_mcp.oauth.sign import Signer
 from agno_rt_mcp.settings import ServerSettings, fill_secrets
@@ -23,7 +24,8 @@ _CONNECT = 10.0  # seconds; calls have a limit, and so reading has none
 @asynccontextmanager
 async def open_http_streams(settings: ServerSettings, link: Link) -> AsyncIterator[Any]:
     """Yield the streams of messages of a server at a URL."""
-    headers = fill_secrets(settings.name, settings.headers)
+    headers = httpx2.Headers(fill_secrets(settings.name, settings.headers))
+    headers.update(UNPACKED)
     timeout = httpx2.Timeout(_CONNECT, read=None)
     transport = _BoundedTransport(settings.max_message, link)
     async with trio.open_nursery() as nursery:
@@ -42,7 +44,10 @@ async def open_http_streams(settings: ServerSettings, link: Link) -> AsyncIterat
 
 
 class _BoundedTransport(httpx2.AsyncHTTPTransport):
-    """Cuts an answer above the bound, and notes the status of a refusal. The SDK reads answers whole."""
+    """Cuts an answer above the bound, and notes the status of a refusal. The SDK reads answers whole.
+
+    A packed answer is cut before its first byte: unpacked, a small one may have gigabytes.
+    """
 
     def __init__(self, most: int, link: Link) -> None:
         super().__init__()
@@ -54,22 +59,29 @@ class _BoundedTransport(httpx2.AsyncHTTPTransport):
         if response.status_code >= 400 and request.method == "POST":
             self._link.status = response.status_code
         is_stream = response.headers.get("content-type", "").lower().startswith("text/event-stream")
-        response.stream = _BoundedStream(response.stream, math.inf if is_stream else self._most)
+        if packing := find_packing(response):
+            # Nothing unpacks the body, and the SDK tells the reason of a failed JSON body alone.
+            response.headers.pop("content-encoding")
+            response.headers["content-type"] = "application/json"
+        response.stream = _BoundedStream(response.stream, math.inf if is_stream else self._most, packing)
         return response
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
     """A body up to a size. `aclose` finishes the pool's generator: trio warns about unfinished generators."""
 
-    def __init__(self, inner: Any, most: float) -> None:
+    def __init__(self, inner: Any, most: float, packing: str) -> None:
         self._inner = inner
         self._chunks = aiter(inner)
         self._left = most
+        self._packing = packing
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._packing:
+            raise httpx2.StreamError(f"the answer is packed as {self._packing!r}, which was not asked for")
         chunk: bytes = await anext(self._chunks)
         self._left -= len(chunk)
         if self._left < 0:

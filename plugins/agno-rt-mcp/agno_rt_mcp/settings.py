@@ -49,9 +49,11 @@ class OAuthSettings:
         client_id: a client registered beforehand, or the https address of a document about the client; by default the
             login registers a client
         client_secret: the client's secret. `${NAME}` is the variable or key of the name
-        issuer: the authorization server of the client, the only one to see the secret
+        issuer: the authorization server of the client, the only one to see the secret or what the key has signed
         scopes: the scopes to ask for, in place of those that the server names
         port: the port of this machine for the browser's way back; any free one by default
+        key_file: the path of the client's private key in PEM form, in place of a secret (`private_key_jwt`)
+        key_id: the issuer's name of the key, if the issuer wants one
     """
 
     grant: Literal["code", "client_credentials"] = "code"
@@ -60,16 +62,21 @@ class OAuthSettings:
     issuer: str = ""
     scopes: tuple[str, ...] = attrs.field(default=(), converter=_make_texts)
     port: int = 0
+    key_file: str = ""
+    key_id: str = ""
 
     def __attrs_post_init__(self) -> None:
         if self.grant not in ("code", "client_credentials"):
             raise ConfigError(f"grant is {self.grant!r}", hint="Write code or client_credentials.")
-        if self.grant == "client_credentials" and not (self.client_id and self.client_secret):
-            hint = 'Write client_id = "..." and client_secret = "${NAME}".'
-            raise ConfigError("grant client_credentials needs a client_id and a client_secret", hint=hint)
-        if self.client_secret and not (self.client_id and self.issuer):
+        if self.client_secret and self.key_file:
+            raise ConfigError("client_secret and key_file are two ways to say the same", hint="Leave one of them out.")
+        proof = "client_secret" if self.client_secret else "key_file" if self.key_file else ""
+        if self.grant == "client_credentials" and not (self.client_id and proof):
+            hint = 'Write client_id = "..." and client_secret = "${NAME}", or key_file = "robot.pem".'
+            raise ConfigError("grant client_credentials needs a client_id and a client_secret or a key_file", hint=hint)
+        if proof and not (self.client_id and self.issuer):
             hint = 'Write issuer = "https://...": a server could name another issuer, and would get the secret.'
-            raise ConfigError("client_secret needs a client_id and an issuer", hint=hint)
+            raise ConfigError(f"{proof} needs a client_id and an issuer", hint=hint)
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port is {self.port!r}", hint="Give 0 for any port, or a number up to 65535.")
 
@@ -156,8 +163,11 @@ class PluginSettings:
     serve: Mapping[str, Any] = attrs.Factory(dict)
 
 
-def list_servers(settings: Mapping[str, Any]) -> dict[str, ServerSettings]:
-    """Return the servers of the table and of the file, by name; the table wins. Raises `ConfigError`."""
+def list_servers(settings: Mapping[str, Any]) -> dict[str, ServerSettings | ConfigError]:
+    """Return the servers of the table and of the file, by name; the table wins. Raises `ConfigError`.
+
+    The file is shared with other programs: an entry that is of no use here is the error of its name alone.
+    """
     table = read_settings(PluginSettings, settings, WHERE)
     own = settings.get("servers", {})  # these tables know the lines of the file
     found = {name: _read_table(name, given) for name, given in own.items()}
@@ -170,8 +180,10 @@ def find_server(spec: str, settings: Mapping[str, Any]) -> ServerSettings:
         return ServerSettings(show_url(spec), url=spec)
     if re.fullmatch(r"[\w.-]+", spec) and not spec.endswith((".py", ".js")):
         known = list_servers(settings)
-        if spec in known:
-            return known[spec]
+        if (found := known.get(spec)) is not None:
+            if isinstance(found, ConfigError):
+                raise found
+            return found
         hint = f"Write [plugins.mcp.servers.{spec}], or a file or a command line: mcp:./server.py."
         raise NotFound("MCP server", spec, known, hint="" if known else hint)
     try:
@@ -214,10 +226,10 @@ class _JsonServer(msgspec.Struct):
 
 
 class _JsonFile(msgspec.Struct):
-    servers: dict[str, _JsonServer] = msgspec.field(default_factory=dict, name="mcpServers")
+    servers: dict[str, Any] = msgspec.field(default_factory=dict, name="mcpServers")
 
 
-def _read_file(path: Path) -> dict[str, ServerSettings]:
+def _read_file(path: Path) -> dict[str, ServerSettings | ConfigError]:
     """Return the servers of a file `.mcp.json`; none without the file. Unknown keys belong to other programs."""
     try:
         text = path.read_bytes()
@@ -229,17 +241,25 @@ def _read_file(path: Path) -> dict[str, ServerSettings]:
         found = msgspec.json.decode(text, type=_JsonFile).servers
     except msgspec.MsgspecError as exc:
         raise ConfigError(f"{path} cannot be used: {exc}", hint='It has {"mcpServers": {"NAME": {...}}}.') from exc
-    servers = {}
-    for name, each in found.items():
-        if each.type == "sse":
-            hint = "The transport is deprecated; ask for the server's streamable HTTP address."
-            raise ConfigError(f"{path}: {name!r} is reached by SSE alone", hint=hint)
-        values = {key: getattr(each, key) for key in ("command", "args", "env", "cwd", "url", "headers")}
+    servers = dict[str, ServerSettings | ConfigError]()
+    for name, given in found.items():
         try:
-            servers[name] = ServerSettings(name, **values)
+            servers[name] = _read_entry(name, given)
         except ConfigError as exc:
-            raise exc.at(str(path)) from None
+            servers[name] = exc.at(str(path))
     return servers
+
+
+def _read_entry(name: str, given: Any) -> ServerSettings:
+    try:
+        each = msgspec.convert(given, _JsonServer)
+    except msgspec.ValidationError as exc:
+        hint = 'Write {"command": "...", "args": ["..."]} or {"url": "https://..."}.'
+        raise ConfigError(f"the MCP server {name!r} cannot be used: {exc}", hint=hint) from exc
+    if each.type == "sse":
+        hint = "The transport is deprecated; ask for the server's streamable HTTP address."
+        raise ConfigError(f"the MCP server {name!r} is reached by SSE alone", hint=hint)
+    return ServerSettings(name, each.command, each.args, each.env, each.cwd, each.url, each.headers)
 
 
 def fill_secrets(server: str, values: Mapping[str, str]) -> dict[str, str]:

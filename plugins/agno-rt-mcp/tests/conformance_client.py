@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -40,6 +41,13 @@ def make_oauth() -> OAuthSettings:
         metadata = httpx2.get(URL.replace("/mcp", "/.well-known/oauth-protected-resource/mcp")).json()
         grant: Any = "client_credentials" if "client-credentials" in SCENARIO else "code"
         return OAuthSettings(grant, given["client_id"], given["client_secret"], metadata["authorization_servers"][0])
+    if "private_key_pem" in given:
+        metadata = httpx2.get(URL.replace("/mcp", "/.well-known/oauth-protected-resource/mcp")).json()
+        path = Path(tempfile.mkdtemp()) / "key.pem"
+        path.touch(0o600)
+        path.write_text(given["private_key_pem"])
+        issuer = metadata["authorization_servers"][0]
+        return OAuthSettings("client_credentials", given["client_id"], issuer=issuer, key_file=str(path))
     if SCENARIO == "auth/basic-cimd":
         return OAuthSettings(client_id="https://conformance-test.local/client-metadata.json")
     return OAuthSettings()

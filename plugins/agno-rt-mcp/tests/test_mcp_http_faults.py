@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
@@ -20,8 +21,12 @@ from agno_rt.errors import PluginError
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning")
 
 TOOLS = [
-    {"name": name, "inputSchema": {"type": "object"}} for name in ("echo", "flood", "forget", "garbage", "late", "page")
+    {"name": name, "inputSchema": {"type": "object"}}
+    for name in ("echo", "flood", "forget", "garbage", "late", "pack", "pack_stream", "page")
 ]
+
+BOMB = gzip.compress(b'{"x": "' + b"x" * 8_000_000 + b'"}')
+"""Some kilobytes that would be megabytes in memory."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -30,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
     sessions: ClassVar[set[str]] = set()
     starts = 0
     headers_seen: ClassVar[list[str]] = []
+    packing_asked: ClassVar[set[str]] = set()
 
     def do_GET(self) -> None:
         """Offer no stream."""
@@ -45,6 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         message = json.loads(self.rfile.read(int(self.headers["content-length"])))
         method, request = message["method"], message.get("id")
         type(self).headers_seen.append(self.headers["authorization"])
+        self.packing_asked.add(self.headers["accept-encoding"])
         if self.path == "/closed":
             return self.reply(401, b"")
         if method == "initialize":
@@ -75,6 +82,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(200, b"<html>")
             case "late":
                 self.tell_late(request)
+            case "pack":
+                self.reply(200, BOMB, packing="gzip")
+            case "pack_stream":
+                self.reply(200, BOMB, kind="text/event-stream", packing="gzip, gzip")
             case "page":
                 self.reply(200, b"<html>", kind="text/html")
             case _:
@@ -102,13 +113,17 @@ class Handler(BaseHTTPRequestHandler):
         """Write a result."""
         self.reply(200, json.dumps({"jsonrpc": "2.0", "id": request, "result": result}).encode(), session)
 
-    def reply(self, status: int, body: bytes, session: str = "", kind: str = "application/json") -> None:
+    def reply(
+        self, status: int, body: bytes, session: str = "", kind: str = "application/json", packing: str = ""
+    ) -> None:
         """Write an answer."""
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         if session:
             self.send_header("mcp-session-id", session)
+        if packing:
+            self.send_header("content-encoding", packing)
         self.end_headers()
         self.wfile.write(body)
 
@@ -144,6 +159,20 @@ async def test_faults_of_answers_are_named(url: str, monkeypatch: pytest.MonkeyP
         assert await tools["echo"]() == "hi"
     assert set(Handler.headers_seen) == {"Bearer t0ken"}
     assert not Handler.sessions
+
+
+async def test_packed_answers_are_refused_unread(url: str) -> None:
+    """No compression is asked for, and an answer that is packed all the same is not unpacked: it may have no end."""
+    kit: Any = make_toolkit(ServerSettings("web", url=f"{url}/mcp", headers={"Accept-Encoding": "gzip"}))
+    Handler.packing_asked.clear()
+    async with kit.open() as lists:
+        tools = {tool.name: tool.function for tool in await anext(aiter(lists))}
+        with pytest.raises(ServerNonsense, match="packed as 'gzip', which was not asked for"):
+            await tools["pack"]()
+        with pytest.raises(ServerNonsense, match="packed as 'gzip, gzip'"):
+            await tools["pack_stream"]()
+        assert await tools["echo"]() == "hi"
+    assert Handler.packing_asked == {"identity"}
 
 
 async def test_late_progress_and_unknown_notifications_are_ignored(url: str) -> None:

@@ -376,6 +376,18 @@ async def test_unsafe_metadata_are_refused(
     assert issuer.counts["/authorize"] == issuer.counts["authorization_code"] == 0
 
 
+@pytest.mark.parametrize(
+    ("padding", "packing", "said"),
+    [(2_000_000, "", "more than 1,048,576 bytes"), (0, "gzip", "packed as 'gzip', which was not asked for")],
+)
+async def test_answers_without_an_end_are_cut(issuer: Issuer, padding: int, packing: str, said: str) -> None:
+    """A document above the bound is read no further, and a packed one is not unpacked: it may have gigabytes."""
+    issuer.padding, issuer.packing = padding, packing
+    with pytest.raises(ServerUnavailable, match=said):
+        await log_in_as_person(server(issuer))
+    assert issuer.packings_asked == {"identity"}
+
+
 async def test_foreign_answers_of_the_browser_are_ignored(issuer: Issuer) -> None:
     """Answers with another state, to other pages and without HTTP do not end the login; the right one does."""
 
@@ -525,8 +537,12 @@ def test_settings_that_give_a_secret_away_are_refused() -> None:
     """A secret needs the issuer that may see it; a machine needs both halves of its name."""
     with pytest.raises(ConfigError, match="needs a client_id and an issuer"):
         OAuthSettings(client_id="me", client_secret="x")
-    with pytest.raises(ConfigError, match="needs a client_id and a client_secret"):
+    with pytest.raises(ConfigError, match="key_file needs a client_id and an issuer"):
+        OAuthSettings(client_id="me", key_file="x.pem")
+    with pytest.raises(ConfigError, match="needs a client_id and a client_secret or a key_file"):
         OAuthSettings("client_credentials", client_id="me")
+    with pytest.raises(ConfigError, match="two ways"):
+        OAuthSettings(client_id="me", client_secret="x", key_file="x.pem", issuer="https://x.example")
     assert "s3cret" not in repr(OAuthSettings(client_id="me", client_secret="s3cret", issuer="https://x.example"))
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from agno_rt_mcp.settings import fill_secrets, find_server, list_servers
+from agno_rt_mcp.settings import ServerSettings, fill_secrets, find_server, list_servers
 
 from agno_rt.cli import main
 from agno_rt.config import load_config
@@ -89,6 +89,8 @@ def test_the_file_of_other_programs_is_read() -> None:
     table = {"servers": {"web": {"url": "https://own.example/mcp"}}}
 
     found = list_servers(table)
+    assert isinstance(found["files"], ServerSettings)
+    assert isinstance(found["web"], ServerSettings)
     assert (found["files"].args, fill_secrets("files", found["files"].env)) == (("-y", "files"), {"A": "b"})
     assert found["web"].url == "https://own.example/mcp"
     assert list_servers({"file": "other.json"}) == {}
@@ -101,8 +103,10 @@ def test_the_file_of_other_programs_is_read() -> None:
     ("text", "said"),
     [
         ("{", r"\.mcp\.json cannot be used"),
+        ('{"mcpServers": []}', r"\.mcp\.json cannot be used"),
         ('{"mcpServers": {"a": {"type": "sse", "url": "https://x.example"}}}', "'a' is reached by SSE alone"),
         ('{"mcpServers": {"a": {}}}', r"\.mcp\.json: .*'a' needs either a command or a url"),
+        ('{"mcpServers": {"a": {"command": "x", "args": [1]}}}', r"\.mcp\.json: .*'a' cannot be used: .*\$\.args"),
     ],
 )
 def test_faults_of_the_file_name_the_file(text: str, said: str) -> None:
@@ -110,7 +114,45 @@ def test_faults_of_the_file_name_the_file(text: str, said: str) -> None:
     Path(".mcp.json").write_text(text)
 
     with pytest.raises(ConfigError, match=said):
-        list_servers({})
+        find_server("a", {})
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'url = "http://127.0.0.1:9/mcp"\nheaders = {a = "${NO_SUCH_TOKEN}"}',
+        'command = "x"\nenv = {A = "${NO_SUCH_TOKEN}"}',
+    ],
+)
+def test_a_missing_secret_is_told_with_the_remedy(
+    table: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first try without the secret of a server names the variable and the command; there is no traceback."""
+    write_toml(f"[plugins.mcp.servers.web]\n{table}\n")
+
+    assert run("check", "web") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: the MCP server 'web' needs NO_SUCH_TOKEN, which is not set\n")
+    assert "agno-rt keys set NO_SUCH_TOKEN" in told
+    assert not caplog.records
+
+
+def test_an_unusable_entry_of_the_file_leaves_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """Other programs write into the file, too: an entry for them is told by name, and the other servers are there."""
+    servers = {"old": {"type": "sse", "url": "https://x.example"}, "new": {"command": "no-such-program"}}
+    Path(".mcp.json").write_text(json.dumps({"mcpServers": servers}))
+
+    assert find_server("new", {}).command == "no-such-program"
+    assert run("list", "--json") == 0
+    assert [json.loads(line)["server"] for line in capsys.readouterr().out.splitlines()] == ["new", "old"]
+    assert run("list") == 0
+    assert "not usable: " in capsys.readouterr().out
+    assert run("check") == 1
+    told = capsys.readouterr().err
+    assert "'old' is reached by SSE alone" in told
+    assert "no-such-program" in told
+    found = PluginHost().examine("mcp", {})
+    assert [each.level for each in found] == ["warning", "warning"]
 
 
 def test_specs_are_files_command_lines_and_urls() -> None:

@@ -62,8 +62,11 @@ _LIBPQ = {
 def parse_url(url: str) -> Settings:
     """Return the settings of a URL. Raises `UsageError` for a wrong option, or a value that an option does not take."""
     parts = urlsplit(url)
-    if not url.partition(":")[2].startswith("//"):
+    # A password with / ? # @ would be cut there, and libpq's errors and `place` would show the pieces.
+    is_cut = parts.netloc.count("@") > 1 or "@" in parts.path or "@" in parts.fragment
+    if is_cut or not url.partition(":")[2].startswith("//"):
         hint = "Write postgresql://USER@HOST/DATABASE, or postgresql:///DATABASE for a local socket."
+        hint += " In a password, / ? # @ are %2F %3F %23 %40."
         raise UsageError(f"{hide_password(url)!r} is not the URL of a PostgreSQL database", hint=hint)
     own: dict[str, Any] = {}
     others: dict[str, str] = {}
@@ -84,7 +87,8 @@ def parse_url(url: str) -> Settings:
 
 def hide_password(url: str) -> str:
     """Return the URL without the user's password."""
-    return re.sub(r"(//[^/?#:@]*):[^/?#]*@", r"\1:...@", url)
+    # Up to the last @: a password that is not written in percent signs may have any other letter, too.
+    return re.sub(r"(//[^/?#:@]*):.*@", r"\1:...@", url)
 
 
 def _read_option(url: str, name: str, value: str) -> Any:

@@ -44,6 +44,9 @@ def test_both_schemes_make_a_backend(scheme: str) -> None:
     ("url", "problem"),
     [
         ("postgresql:agents", "is not the URL of a PostgreSQL database"),
+        ("postgresql://ann:s3cr/t3d@host/db", "'postgresql://ann:...@host/db' is not the URL of a PostgreSQL database"),
+        ("postgresql://ann:s3cr#t3d@host/db", "'postgresql://ann:...@host/db' is not the URL of a PostgreSQL database"),
+        ("postgresql://ann:s3cr@t3d@host/db", "'postgresql://ann:...@host/db' is not the URL of a PostgreSQL database"),
         ("postgresql://h/d?pool=0", "'0' is not a value of the option 'pool'"),
         ("postgresql://h/d?timeout=soon", "'soon' is not a value of the option 'timeout'"),
         ("postgresql://h/d?schema=My-Schema", "'My-Schema' is not a value of the option 'schema'"),

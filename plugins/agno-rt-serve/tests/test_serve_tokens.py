@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import http.server
 import json
 import threading
@@ -86,6 +87,8 @@ class Site:
     body: bytes = b"{}"
     status: int = 200
     visits: list[str] = attrs.Factory(list)
+    packing: str = ""
+    packings_asked: set[str | None] = attrs.Factory(set)
 
 
 @pytest.fixture
@@ -95,7 +98,10 @@ def site() -> Iterator[Site]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             made.visits.append(self.path)
+            made.packings_asked.add(self.headers["accept-encoding"])
             self.send_response(made.status)
+            if made.packing:
+                self.send_header("content-encoding", made.packing)
             self.end_headers()
             self.wfile.write(made.body)
 
@@ -326,6 +332,16 @@ class TestKeySets:
 
         assert (caught.value.status, caught.value.code) == (503, "keys_unavailable")
         assert site.url in logged[0]["error"]
+
+    async def test_packed_keys_are_not_unpacked(self, settings: JwtSettings, site: Site) -> None:
+        """A small packed answer may have gigabytes: none is asked for, and one that comes is no JWKS."""
+        site.body, site.packing = gzip.compress(json.dumps(KEYS).encode()), "gzip"
+        tokens = Tokens(attrs.evolve(settings, keys=site.url))
+        with pytest.raises(HttpError, match="cannot check tokens") as caught:
+            await tokens.read(sign().encode())
+
+        assert caught.value.code == "keys_unavailable"
+        assert site.packings_asked == {"identity"}
 
 
 class TestRevoked:

@@ -6,15 +6,19 @@ import base64
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import attrs
 import httpx2
 import msgspec
+import trio
 
 from agno_rt.wire.lifetimes import read_lifetime
+from agno_rt_mcp.bodies import UNPACKED, read_body
 from agno_rt_mcp.errors import ServerUnavailable
+from agno_rt_mcp.oauth.assertion import SIGNED, sign_assertion
 from agno_rt_mcp.oauth.metadata import (
     Authority,
     Challenge,
@@ -101,13 +105,10 @@ class Client:
         self.check_address(url)
         try:
             async with self._http.stream(method, url, **more) as response:
-                body = b""
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > _MOST_BYTES:
-                        raise self.fail(f"gets an answer of more than {_MOST_BYTES:,} bytes from {_show(url)}")
-                return response.status_code, response.headers, body
-        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL) as exc:
+                return response.status_code, response.headers, await read_body(response, _MOST_BYTES)
+        except httpx2.StreamError as exc:
+            raise self.fail(f"cannot be read from {_show(url)}: {exc}") from exc
+        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             raise self.fail(f"cannot reach {_show(url)}: {str(exc) or type(exc).__name__}") from exc
 
     async def probe(self) -> Challenge:
@@ -143,7 +144,7 @@ class Client:
 @asynccontextmanager
 async def open_client(settings: ServerSettings) -> AsyncIterator[Client]:
     """Yield a client for requests of a login."""
-    async with httpx2.AsyncClient(timeout=_SECONDS, follow_redirects=False) as http:
+    async with httpx2.AsyncClient(headers=UNPACKED, timeout=_SECONDS, follow_redirects=False) as http:
         yield Client(settings, http)
 
 
@@ -245,17 +246,22 @@ async def register_client(client: Client, place: Place, redirect_uri: str) -> Lo
 
 def use_client(settings: ServerSettings, place: Place) -> Login:
     """Return a login without tokens by the client of the settings. Raises `ConfigError` for a missing secret."""
-    authority = place.authority
-    secret = fill_secrets(settings.name, {"secret": settings.oauth.client_secret})["secret"]
+    authority, oauth = place.authority, settings.oauth
+    secret = fill_secrets(settings.name, {"secret": oauth.client_secret})["secret"]
     offered = authority.token_endpoint_auth_methods_supported or METHODS
+    method = METHODS[0]
+    if secret:
+        method = next(each for each in METHODS[1:] if each in (*offered, METHODS[2]))
+    elif oauth.key_file:
+        method = SIGNED
     return Login(
         resource=place.resource,
         issuer=authority.issuer,
         token_endpoint=authority.token_endpoint,
         revocation_endpoint=authority.revocation_endpoint,
-        client_id=settings.oauth.client_id,
+        client_id=oauth.client_id,
         client_secret=secret,
-        auth_method=next(each for each in METHODS[1:] if each in (*offered, METHODS[2])) if secret else METHODS[0],
+        auth_method=method,
     )
 
 
@@ -299,6 +305,9 @@ async def _post_form(
         sent["client_id"] = login.client_id
         if login.auth_method == "client_secret_post":
             sent["client_secret"] = login.client_secret
+        elif login.auth_method == SIGNED:
+            sign = partial(sign_assertion, client.settings.oauth, login.client_id, login.issuer)
+            sent |= await trio.to_thread.run_sync(sign)
     return await client.fetch("POST", address, data=sent, headers=headers)
 
 

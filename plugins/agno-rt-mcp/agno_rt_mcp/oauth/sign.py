@@ -173,7 +173,7 @@ class Signer(httpx2.Auth):
             try:
                 await request_tokens(client, login, form)
             except Refused as exc:
-                hint = "Look at client_id, client_secret and scopes in the server's table oauth."
+                hint = "Look at client_id, client_secret or key_file, and scopes in the server's table oauth."
                 raise client.fail(f"is refused: {exc}", hint) from None
         login.scopes = scopes
         self._login = login

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -144,14 +145,16 @@ async def _fetch(url: str) -> list[dict[str, Any]]:
     try:
         async with httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as http:
             with trio.fail_after(_TIMEOUT):
-                async with http.stream("GET", url) as answer:
+                # Unpacked, a small answer may have gigabytes: none is asked for, and the body is read as it is sent.
+                async with http.stream("GET", url, headers={"accept-encoding": "identity"}) as answer:
                     if answer.status_code != 200:
                         raise ConfigError(f"{url} answered {answer.status_code}", hint="Is it the issuer's jwks_uri?")
                     data = b""
-                    async for piece in answer.aiter_bytes():
-                        data += piece
-                        if len(data) > _MOST_BYTES:
-                            raise ConfigError(f"{url} has more than {_MOST_BYTES} bytes", hint="Is it a JWKS?")
+                    async with aclosing(answer.aiter_raw()) as pieces:
+                        async for piece in pieces:
+                            data += piece
+                            if len(data) > _MOST_BYTES:
+                                raise ConfigError(f"{url} has more than {_MOST_BYTES} bytes", hint="Is it a JWKS?")
     except (httpx2.HTTPError, trio.TooSlowError, OSError) as exc:
         raise ConfigError(f"{url} cannot be fetched: {type(exc).__name__}", hint="Is the issuer up?") from exc
     return _parse(data, url)
