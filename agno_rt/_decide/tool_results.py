@@ -26,12 +26,17 @@ Told: TypeAlias = tuple[Literal["completed", "failed"], Content]
 class ToolPaused(Exception):
     """Raised for a call that returned the result of a paused run within: the call waits, and is made again.
 
+    The run waits for `approvals`, until `wakes_at`, or for `signals`: the number of signals seen by each waiting run.
     `calls` has the ids of calls within the call that wait, too.
     """
 
-    def __init__(self, approvals: Sequence[Any]) -> None:
+    def __init__(
+        self, approvals: Sequence[Any], wakes_at: float | None = None, signals: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__("the call waits for a run within")
         self.approvals = tuple(approvals)
+        self.wakes_at = wakes_at
+        self.signals = signals or {}
         self.calls: tuple[str, ...] = ()
 
 

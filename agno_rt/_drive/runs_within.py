@@ -5,7 +5,7 @@ Loaded by stored runs alone, for tools with a `RunContext`.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agno_rt._decide.flow_journal import child_id, digest_of
@@ -59,15 +59,17 @@ class RunsWithin:
             raise
         if result.status == "paused":
             # Its usage counts once, whether the run goes on or not: see `take_turns`.
-            journal.paused_within = {**(journal.paused_within or {}), result.run_id: result}
+            journal.paused_within = {**(journal.paused_within or {}), result.run_id: (result, asked)}
         else:
             turns.usage = turns.usage + result.usage
         return result
 
 
-def check_pause(value: Any, paused: Container[str]) -> None:
+def check_pause(value: Any, paused: Mapping[str, tuple[RunResult, AskedWithin]]) -> None:
     """Raise `ToolPaused` if a tool returned the result of a `paused` run, alone or among those of a batch."""
     values = value if isinstance(value, list | tuple) else (value,)
-    found = [each for each in values if isinstance(each, RunResult) and each.run_id in paused]
+    found = [paused[each.run_id] for each in values if isinstance(each, RunResult) and each.run_id in paused]
     if found:
-        raise ToolPaused([approval for each in found for approval in each.approvals])
+        approvals = [approval for result, _ in found for approval in result.approvals]
+        wakes_at = min((asked.wakes_at for _, asked in found if asked.wakes_at is not None), default=None)
+        raise ToolPaused(approvals, wakes_at, {run: seen for _, asked in found for run, seen in asked.signals.items()})

@@ -9,7 +9,7 @@ from agno_rt._decide.tool_results import ToolPaused
 from agno_rt._decide.turns import Turns
 from agno_rt._drive.ask_model import ask_in_turn, ask_model
 from agno_rt._drive.call_tools import Result, call_found_tools, call_tools
-from agno_rt._drive.job import Job
+from agno_rt._drive.job import AskedWithin, Job
 from agno_rt._drive.scopes import deadline
 from agno_rt.events import ApprovalAsked
 from agno_rt.models import ModelRequest
@@ -114,14 +114,10 @@ async def _take_results(job: Job, turns: Turns, results: Sequence[Result]) -> No
         return
     if journal.paused_within:
         # After the last result was stored: when a paused run goes on, its result has the usage of all of the run.
-        turns.usage = sum((each.usage for each in journal.paused_within.values()), turns.usage)
+        turns.usage = sum((result.usage for result, _ in journal.paused_within.values()), turns.usage)
         journal.paused_within = None
-    waiting = [
-        made
-        for call, each in zip(turns.calls, results, strict=True)
-        if isinstance(each, ToolPaused)
-        for made in (call.id, *each.calls)
-    ]
+    paused = [(call, each) for call, each in zip(turns.calls, results, strict=True) if isinstance(each, ToolPaused)]
+    waiting = [made for call, each in paused for made in (call.id, *each.calls)]
     approvals = (each.approvals if isinstance(each, ToolPaused) else (each,) for each in results)
     # The calls of a batch wait for the same approvals.
     found = {each.id: each for several in approvals for each in several if isinstance(each, Approval)}
@@ -134,7 +130,12 @@ async def _take_results(job: Job, turns: Turns, results: Sequence[Result]) -> No
 
         await reserve_session(job)
     turns.pause()
-    await journal.pause(calls=[(turns.turn, call) for call in waiting], counts=job.called)
+    wakes_at = min((each.wakes_at for _, each in paused if each.wakes_at is not None), default=None)
+    await journal.pause(None, wakes_at, calls=[(turns.turn, call) for call in waiting], counts=job.called)
+    if isinstance(job.asked, AskedWithin):
+        # A workflow around goes on with this run when the runs within its tools may.
+        job.asked.wakes_at = wakes_at
+        job.asked.signals = {run: seen for _, each in paused for run, seen in each.signals.items()}
     if job.emitter is not None:
         for each in journal.waiting:
             if each.run == job.run_id:

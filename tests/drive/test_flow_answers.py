@@ -8,7 +8,21 @@ from typing import Any
 import pytest
 import trio
 
-from agno_rt import Agent, Ask, Flow, Limits, ModelResponse, Runtime, ToolCall, Usage, step, tool, workflow
+from agno_rt import (
+    Agent,
+    Ask,
+    Flow,
+    Limits,
+    ModelRequest,
+    ModelResponse,
+    Runtime,
+    ToolCall,
+    Usage,
+    step,
+    tool,
+    workflow,
+)
+from agno_rt.context import RunContext
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.errors import LimitExceeded, NotFound, Unanswered, UsageError
@@ -42,6 +56,21 @@ def make_asker(may_end: trio.Event) -> Any:
     return asker
 
 
+def make_caller(runnable: Any) -> Agent:
+    """Make an agent that runs the runnable in a tool, and answers with the tool's result."""
+
+    @tool
+    async def call(context: RunContext) -> Any:
+        """Run it."""
+        return await context.run(runnable, "go")
+
+    def answer(request: ModelRequest) -> Any:
+        last = request.messages[-1]
+        return last.text if last.role == "tool" else ToolCall("1", "call")
+
+    return Agent(ScriptedModel(answer), "caller", tools=[call], memory={"journal": True})
+
+
 async def test_an_early_answer_goes_on_at_once() -> None:
     """The parked branch goes on while its sibling is busy: the run completes without a pause, with one event."""
     memory, seen = InProcessMemory(), list[Any]()
@@ -63,7 +92,7 @@ async def test_an_early_answer_goes_on_at_once() -> None:
     assert [each.status for each in seen if isinstance(each, RunEnded)] == ["completed"]
 
 
-@pytest.mark.parametrize("by", ["run", "start"])
+@pytest.mark.parametrize("by", ["run", "start", "tool"])
 @pytest.mark.parametrize("depth", [1, 2])
 async def test_a_child_goes_on_as_soon_as_it_has_a_signal(by: str, depth: int) -> None:
     """A run within that waits for a signal goes on while the branch beside it is busy, or before the flow pauses."""
@@ -80,8 +109,9 @@ async def test_a_child_goes_on_as_soon_as_it_has_a_signal(by: str, depth: int) -
     @workflow(name="outer")
     async def outer(flow: Flow) -> list[str]:
         async def wait_for_child() -> str:
-            child = listener if depth == 1 else between
-            result = await (flow.run(child, "go") if by == "run" else (await flow.start(child, "go")).wait())
+            child: Any = listener if depth == 1 else between
+            child = make_caller(child) if by == "tool" else child
+            result = await ((await flow.start(child, "go")).wait() if by == "start" else flow.run(child, "go"))
             may_end.set()
             return result.content
 
@@ -92,12 +122,45 @@ async def test_a_child_goes_on_as_soon_as_it_has_a_signal(by: str, depth: int) -
 
     async with Runtime(memory=memory) as rt:
         run = await rt.start(outer, "go")
-        while len(paused := await memory.runs(status="paused")) < depth:
+        while len(paused := await memory.runs(status="paused")) < depth + (by == "tool"):
             await trio.lowlevel.checkpoint()
         [child] = [each.id for each in paused if each.agent == "listener"]
         await rt.signal(child, "mail", "hello")
         with trio.fail_after(60):
             assert (await run.wait()).output == ["hello"]
+
+
+async def test_a_sleep_within_a_tool_ends_while_the_run_lives() -> None:
+    """A workflow in a tool asks and sleeps: the workflow around goes on with it when the sleep is over."""
+    memory, slept = InProcessMemory(), trio.Event()
+
+    @workflow(name="sleeper")
+    async def sleeper(flow: Flow) -> str:
+        async def nap() -> None:
+            await flow.sleep(0.2)
+            slept.set()
+
+        async with flow.group("both") as group:
+            group.start(flow.ask, Ask(str, "Name?"))
+            group.start(nap)
+        return str(group.results[0])
+
+    @workflow(name="outer")
+    async def outer(flow: Flow) -> list[str]:
+        async with flow.group("both") as group:
+            group.start(make_caller(sleeper), "go")
+            group.start(slept.wait)
+        return [group.results[0].content]
+
+    async with Runtime(memory=memory) as rt:
+        run = await rt.start(outer, "go")
+        [question] = await wait_for_question(memory)
+        with trio.fail_after(60):
+            await slept.wait()
+            await rt.answer(question.id, "Ann")
+            result = await run.wait()
+            result = await rt.resume(run.id, outer) if result.status == "paused" else result
+        assert result.output == ["Ann"]
 
 
 async def test_a_flow_that_hides_its_pause() -> None:
