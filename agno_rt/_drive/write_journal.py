@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 import msgspec
@@ -54,7 +54,6 @@ from agno_rt.run_store import (
 
 if TYPE_CHECKING:
     from agno_rt._drive.inbox import Inbox  # few runs are sent anything
-    from agno_rt._drive.job import AskedWithin
     from agno_rt._drive.scopes import AnyScope
 
 __all__ = ["END_SECONDS", "Journal", "Turn", "text_of_input"]
@@ -190,7 +189,7 @@ class Journal(msgspec.Struct, eq=False):
     again: tuple[str, ...] = ()
     forced: bool = False
     signals: Sequence[Signal] = ()
-    paused_within: dict[str, tuple[RunResult, AskedWithin]] | None = None
+    paused_within: dict[str, tuple[RunResult, Any]] | None = None
     first: Begun | None = None
     wakes: bool = False
     is_within: bool = False

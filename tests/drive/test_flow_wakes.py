@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,18 +32,17 @@ class TimeOfDay:
 
     def __init__(self) -> None:
         self.ahead = 0.0
-        self._read = time.time
 
     def __call__(self) -> float:
         """Return the seconds since the epoch."""
-        return self._read() + self.ahead
+        return datetime.now(UTC).timestamp() + self.ahead
 
 
 @pytest.fixture
 def time_of_day(monkeypatch: pytest.MonkeyPatch) -> TimeOfDay:
     """Make a time of day for this process."""
     made = TimeOfDay()
-    monkeypatch.setattr(time, "time", made)
+    monkeypatch.setattr("time.time", made)
     return made
 
 
