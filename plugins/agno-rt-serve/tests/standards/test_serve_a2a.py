@@ -440,7 +440,7 @@ class TestAnswers:
         assert sum("error" in each for each in answers) == 1
 
     async def test_too_late(self, serve_agents: Any) -> None:
-        """A decision about an approval that somebody has decided meanwhile is refused, and is no message to the run."""
+        """A decision about an approval that somebody has decided meanwhile is refused, and does not go to the run."""
         served = await serve_agents(desk())
         async with talk_to(served, "desk") as talk:
             task = await talk.send("Pay.")
