@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 PATIENCE = 30.0
-LONGEST = 180.0
+LONGEST = 300.0
 """Seconds for a server that a test started as a process."""
 PLAIN = Config()
 CHROMIUM = Path("/usr/bin/chromium")

@@ -219,7 +219,7 @@ class TestBytes:
         assert code(answer) == (413, "body_too_large")
         assert "retry-after" not in answer.headers
 
-    async def test_room_comes_back(self, serve: Any, until: Any) -> None:
+    async def test_room_comes_back(self, serve: Any, until: Any, patient_clock: trio.testing.MockClock) -> None:
         """A request's memory is free once the request is answered or refused, or its client has left."""
         app = App()
         served = await serve(app, body_memory=1_000_000)
@@ -306,7 +306,9 @@ class TestHangUps:
         ],
         ids=["nothing", "request", "head", "body", "chunks", "upgrade", "run", "pipeline", "nonsense", "second"],
     )
-    async def test_leave_nothing_behind(self, serve: Any, until: Any, sent: bytes) -> None:
+    async def test_leave_nothing_behind(
+        self, serve: Any, until: Any, patient_clock: trio.testing.MockClock, sent: bytes
+    ) -> None:
         """A connection's memory is freed at its end, without the garbage collector."""
         served = await serve(App())
         kinds = (RequestParser, httptools.HttpRequestParser, Connection, Exchange, Request)

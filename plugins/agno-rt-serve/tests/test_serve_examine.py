@@ -12,18 +12,21 @@ from click.testing import CliRunner
 from agno_rt.cli.verbs.doctor import command
 from agno_rt.plugins import PluginHost
 
+HOST = "127.0.0.9"
+"""An address of this machine that other tests do not use: a port that is free there stays free."""
+
 
 def find_port() -> int:
-    """Return a port that is free now."""
+    """Return a port that is free."""
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
+        sock.bind((HOST, 0))
         return int(sock.getsockname()[1])
 
 
 def test_a_free_port_is_well() -> None:
     """A free port is a note, and port 0 is always free."""
     host, port = PluginHost(), find_port()
-    [found] = host.examine("serve", {"port": port})
+    [found] = host.examine("serve", {"host": HOST, "port": port})
     assert (found.level, found.message) == ("note", f"port {port} is free for `agno-rt serve`")
     assert host.examine("serve", {"port": 0}) == []
 
@@ -51,7 +54,7 @@ def test_doctor_shows_the_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """The line is about the plugin; the command line knows nothing of ports."""
     port = find_port()
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "agno-rt.toml").write_text(f"[plugins.serve]\nport = {port}\n")
+    (tmp_path / "agno-rt.toml").write_text(f'[plugins.serve]\nhost = "{HOST}"\nport = {port}\n')
     lines = [json.loads(line) for line in CliRunner().invoke(command, ["--json"]).stdout.splitlines()]
     told = [line["message"] for line in lines if line["about"] == "serve"]
     assert told == [f"port {port} is free for `agno-rt serve`"]

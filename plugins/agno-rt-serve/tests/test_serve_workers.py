@@ -347,12 +347,18 @@ class TestServing:
         """`agno-rt top` asks each worker for its runs."""
         process = start("--grace", "0")
         runs = process.ask_each("endless")
-        command = [sys.executable, "-m", "agno_rt.cli", "top", "--json"]
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
-        reports = {report["pid"]: report for report in map(json.loads, shown.splitlines())}
 
-        assert all(reports[pid]["tasks"]["runs"][0]["agent"] == "endless" for pid in runs)
-        assert process.popen.pid not in reports
+        def ask_top(pid: int) -> tuple[str, str]:
+            # With patience, or a machine that stalls for a moment counts as a blocked event loop.
+            command = [sys.executable, "-m", "agno_rt.cli", "top", str(pid), "--json", "--patience", "30"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+            return done.stdout, done.stderr
+
+        for pid in runs:
+            [report] = map(json.loads, ask_top(pid)[0].splitlines())
+            assert (report["pid"], report["tasks"]["runs"][0]["agent"]) == (pid, "endless")
+        shown, said = ask_top(process.popen.pid)
+        assert (shown, str(process.popen.pid) in said) == ("", True)
 
 
 class TestDying:
@@ -405,7 +411,8 @@ class TestDying:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
-        assert process.popen.wait(PATIENCE) == 1
+        # After four or five attempts of each worker, with pauses in between.
+        assert process.popen.wait(4 * PATIENCE) == 1
         said = process.err.rest()
         assert "no_such_module" in said
         assert "no other worker serves" in said

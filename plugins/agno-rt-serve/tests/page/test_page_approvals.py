@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
+
+AGENTS = Path(__file__).with_name("page_agents.py")
 
 
 @pytest.fixture
@@ -103,8 +107,14 @@ def test_external(keeper: Any) -> None:
     expect(keeper.said).to_have_text("Told: Never opened.")
 
 
-def test_expired(keeper: Any) -> None:
+def test_expired(keeper: Any, serve_page: Callable[..., Any], tmp_path: Path) -> None:
     """An expired approval is shown as expired, and "Go on" resumes the run."""
+    (tmp_path / "agents.py").write_text(AGENTS.read_text())
+    # Else the server may resume the run before anybody has seen the approval: then the page shows the answer.
+    settings = "[plugins.serve]\nwakes = false\n"
+    (tmp_path / "agno-rt.toml").write_text(f'[runtime]\nload = ["agents.py"]\n{settings}')
+    url, _ = serve_page(folder=tmp_path)
+    keeper.page.goto(f"{url}/#/keeper")
     keeper.asked("refund")
     expect(keeper.page.locator(".settled")).to_have_text("Nobody decided about refund in time.")
     keeper.click("Go on")

@@ -13,6 +13,7 @@ import attrs
 import httpx2
 import pytest
 import trio
+from agno_rt_serve.api.a2a import operations
 
 from agno_rt import Agent, Ask, Flow, ModelResponse, Runnable, Team, ToolCall, tool, workflow
 from agno_rt.errors import ModelError
@@ -438,6 +439,20 @@ class TestAnswers:
         assert done["artifacts"][0]["parts"][0]["text"] == "noted a and noted b"
         assert sum("error" in each for each in answers) == 1
 
+    async def test_too_late(self, serve_agents: Any) -> None:
+        """A decision about an approval that somebody has decided meanwhile is refused, and does not go to the run."""
+        served = await serve_agents(desk())
+        async with talk_to(served, "desk") as talk:
+            task = await talk.send("Pay.")
+            [approval] = task["status"]["message"]["parts"][1]["data"]["approvals"]
+            word = {"decision": "approve", "approval": approval["id"]}
+            await talk.http.post(f"/approvals/{approval['id']}", json={"decision": "deny"})
+            late = await talk.refused("SendMessage", message({"data": word}, taskId=task["id"]))
+            found = await talk.call("GetTask", {"id": task["id"]})
+
+        assert late == (-32602, "INVALID_PARAMS")
+        assert "approve" not in json.dumps(found["history"])
+
     async def test_unfit_answer(self, serve_agents: Any) -> None:
         """An answer of the wrong type is refused with the reason; of text and data the one that fits is the answer."""
         served = await serve_agents(booker)
@@ -517,8 +532,9 @@ async def test_a_runnable_that_cannot_be_stored(serve_agents: Any) -> None:
 
 
 class TestCancel:
-    async def test_cancel(self, serve_agents: Any, memory_url: str) -> None:
+    async def test_cancel(self, serve_agents: Any, memory_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """A task at work, here or at another server, and a waiting task are cancelled, each once."""
+        monkeypatch.setattr(operations, "CANCEL_SECONDS", PATIENCE)  # as on a machine that never stalls
         gate = Gate()
         first = await serve_agents(Agent(gate, "a"), desk(), memory=memory_url)
         second = await serve_agents(Agent(gate, "a"), desk(), memory=memory_url)

@@ -15,7 +15,7 @@ from agno_rt.run_store import ASK, Approval
 from agno_rt_serve.api.a2a.refusals import INVALID_PARAMS, Refusal
 from agno_rt_serve.api.a2a.shapes import A2AMessage
 
-__all__ = ["Decided", "read_decisions", "write_decision"]
+__all__ = ["Decided", "names_approval", "read_decisions", "write_decision"]
 
 _YES = frozenset({"y", "yes", "ok", "okay", "approve", "approved", "true"})
 _NO = frozenset({"n", "no", "deny", "denied", "false"})
@@ -67,17 +67,25 @@ def read_decisions(message: A2AMessage, pending: Sequence[Approval]) -> list[Dec
     return [_read_text(text, each) for each in pending]
 
 
+def names_approval(message: A2AMessage) -> bool:
+    """Return whether the message decides an approval by its id. Such a message is never one to the run itself."""
+    return any("approval" in word for part in message.parts for word in _find_words(part.data))
+
+
 def _list_words(data: Any) -> list[_Word]:
     """Return the decisions of a part of data, none for other data."""
-    if not isinstance(data, dict):
-        return []
-    given = data["decisions"] if isinstance(data.get("decisions"), list) else [data]
-    if not all(isinstance(each, dict) and "decision" in each for each in given):
-        return []
+    given = _find_words(data)
     try:
         return [msgspec.convert(each, _Word) for each in given]
     except msgspec.ValidationError as exc:
         raise _refuse(f"the decision cannot be read: {exc}") from exc
+
+
+def _find_words(data: Any) -> list[dict[str, Any]]:
+    if not isinstance(data, dict):
+        return []
+    given = data["decisions"] if isinstance(data.get("decisions"), list) else [data]
+    return given if all(isinstance(each, dict) and "decision" in each for each in given) else []
 
 
 def _apply_word(word: _Word, pending: Sequence[Approval]) -> list[Decided]:

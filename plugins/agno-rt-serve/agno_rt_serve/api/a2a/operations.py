@@ -15,7 +15,7 @@ import trio
 
 from agno_rt import Runnable
 from agno_rt.run_store import ApprovalConflict, Entry, Resume, RunConflict, RunRecord
-from agno_rt_serve.api.a2a.decisions import Decided, read_decisions
+from agno_rt_serve.api.a2a.decisions import Decided, names_approval, read_decisions
 from agno_rt_serve.api.a2a.follow import Followers, Tell
 from agno_rt_serve.api.a2a.messages import read_input
 from agno_rt_serve.api.a2a.push import PushNotifications
@@ -241,8 +241,10 @@ class Operations:
             hint = "Send the message with its contextId and without taskId: a new task goes on with the conversation."
             raise Refusal(UNSUPPORTED_OPERATION, f"the task {record.id!r} is over", hint)
         pending = await self._tasks.load_pending(record)
-        decided = read_decisions(message, pending) if pending else []
-        given = None if pending else read_input(message, self._site.accepts)
+        # A decision that comes too late is refused: it must not reach the run's model as a message.
+        is_decision = bool(pending) or names_approval(message)
+        decided = read_decisions(message, pending) if is_decision else []
+        given = None if is_decision else read_input(message, self._site.accepts)
         # A question of a run within is about the agent within, as over the server's own routes.
         for name in {record.agent, *(each.approval.agent for each in decided)} if decided else ():
             self._site.check(peer.scope, "decide", name)
