@@ -15,7 +15,7 @@ from agno_rt.errors import UsageError
 from agno_rt.knowledge.store import Filter
 from agno_rt.library.open import OpenKnowledge, Ranker
 
-__all__ = ["Question", "Recall", "evaluate", "load_questions"]
+__all__ = ["Question", "Recall", "evaluate", "find_unknown_sources", "load_questions"]
 
 
 @attrs.frozen
@@ -52,8 +52,8 @@ def load_questions(path: Path) -> list[Question]:
             given: Sequence[Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("questions", [])
         else:
             lines = path.read_text(encoding="utf-8").splitlines()
-            given = [msgspec.json.decode(line) for line in lines if line.strip()]
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError, msgspec.DecodeError) as exc:
+            given = [_decode_line(line, at) for at, line in enumerate(lines, 1) if line.strip()]
+    except (OSError, ValueError) as exc:
         hint = 'Write lines such as {"question": "...", "sources": ["docs/a.md"]}, or a TOML file.'
         raise UsageError(f"{path} cannot be read as questions: {exc}", hint=hint) from exc
     if not given:
@@ -61,6 +61,13 @@ def load_questions(path: Path) -> list[Question]:
             f"{path} has no questions", hint='Write [[questions]] with question = "..." and sources = [...].'
         )
     return [_read_question(path, at, each) for at, each in enumerate(given, 1)]
+
+
+def _decode_line(line: str, number: int) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError as exc:
+        raise ValueError(f"line {number}: {exc}") from exc
 
 
 def _read_question(path: Path, at: int, given: Any) -> Question:
@@ -72,6 +79,17 @@ def _read_question(path: Path, at: int, given: Any) -> Question:
         hint = "Each question has `question` and `sources`."
         raise UsageError(f"question {at} of {path}: {exc}", hint=hint) from exc
     return attrs.evolve(question, language=question.language or guess_language(question.question))
+
+
+async def find_unknown_sources(opened: OpenKnowledge, questions: Sequence[Question]) -> list[str]:
+    """Return the sources of the questions that no document has: no search can find them. Raises `BackendError`."""
+    unknown = []
+    for source in dict.fromkeys(source for question in questions for source in question.sources):
+        # Documents are listed by source, so that the source itself is before longer ones.
+        first = await opened.documents(Filter(all_users=True, prefix=source), limit=1)
+        if not first or first[0].source != source:
+            unknown.append(source)
+    return unknown
 
 
 async def evaluate(

@@ -90,7 +90,7 @@ def test_names_a_bad_file(agno: Agno, docs: Path) -> None:
 
 
 def test_evaluates(agno: Agno, docs: Path) -> None:
-    """`evaluate` prints the recall of labelled questions."""
+    """`evaluate` prints the recall of labelled questions, and names sources that no document has."""
     source = next(
         json.loads(line)["source"]
         for line in agno("knowledge", "list", "--json", "--embedder", "none").stdout.splitlines()
@@ -99,8 +99,13 @@ def test_evaluates(agno: Agno, docs: Path) -> None:
     questions = docs.parent / "questions.jsonl"
     questions.write_text(json.dumps({"question": "what eats mice", "source": source}) + "\n")
     shown = agno("knowledge", "evaluate", str(questions), "--embedder", "none")
+    wrong = json.dumps({"question": "what eats mice", "sources": [source, source.removesuffix(".md"), "fix.md"]})
+    questions.write_text(f"{wrong}\n")
+    warned = agno("knowledge", "evaluate", str(questions), "--embedder", "none")
 
     assert shown.stdout.splitlines()[1].split() == ["all", "words", "1", "1.00", "1.00"]
+    assert "no document has" not in shown.stderr
+    assert f"no document has 2 sources of the questions: {source.removesuffix('.md')}, fix.md" in warned.stderr
 
 
 def test_chooses_a_knowledge(agno: Agno, docs: Path, project: Path) -> None:

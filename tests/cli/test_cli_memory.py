@@ -240,6 +240,7 @@ def test_shows_the_size(agno: Agno, tmp_path: Path) -> None:
         "signals": 1,
         "events": 2,
         "facts": 2,
+        "grants": 2,
         "cache": 1,
     }
     assert size["bytes"] > sum(part["bytes"] for part in size["parts"])

@@ -159,7 +159,11 @@ def test_reads_questions(tmp_path: Path) -> None:
     tables.write_text('[[questions]]\nquestion = "Was ist das?"\nsources = ["a.md", "b.md"]\n')
     assert [(each.sources, each.language) for each in load_questions(lines)] == [(("a.md",), "en")]
     assert [(each.sources, each.language) for each in load_questions(tables)] == [(("a.md", "b.md"), "de")]
-    for text, place in (("{", "q.jsonl"), ('{"question": 1, "source": "a"}', "question 1"), ("", "no questions")):
+    for text, place in (
+        ("\n{", "q.jsonl .*line 2"),
+        ('{"question": 1, "source": "a"}', "question 1"),
+        ("", "no questions"),
+    ):
         lines.write_text(text)
         with pytest.raises(UsageError, match=place):
             load_questions(lines)

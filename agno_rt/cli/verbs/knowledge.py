@@ -308,12 +308,16 @@ def evaluate_questions(questions: Path, as_json: bool, **place: str | None) -> N
     FILE has JSON lines such as {"question": "...", "sources": ["docs/a.md"]}, or TOML tables [[questions]] with the
     same keys. @1 is the share of questions whose first document is right, @5 that of a right one among the first five.
     """
-    from agno_rt.cli.tables import Column, print_json_lines, print_table
-    from agno_rt.library.evaluation import evaluate, load_questions
+    from agno_rt.cli.tables import Column, counted, one_line, print_json_lines, print_table
+    from agno_rt.library.evaluation import evaluate, find_unknown_sources, load_questions
 
     labelled = load_questions(questions)
 
     async def act(opened: OpenKnowledge) -> tuple[list[Recall], KnowledgeStatus]:
+        if unknown := await find_unknown_sources(opened, labelled):
+            shown = one_line(", ".join(unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+            problem = f"no document has {counted(len(unknown), 'source')} of the questions: {shown}"
+            show_warning(problem, "Write sources as `agno-rt knowledge list` shows them.")
         await _finish_embedding(opened)
         status = await opened.status()
         rankers: Any = ("words", "vectors", "both") if status.embedder else ("words",)

@@ -121,6 +121,7 @@ class InProcessUpkeep(InProcessLeases, InProcessEvents, InProcessFacts, InProces
                 _size_up("signals", [(each.sent_at, each.sent_at) for each in signals]),
                 PartSize("events", sum(len(run.events or ()) for run, _ in runs)),
                 _size_up("facts", [(fact.created_at, fact.updated_at) for fact in facts]),
+                _size_up("grants", [(each.created_at, each.created_at) for each in self._grants.values()]),
                 PartSize("cache", len(self._cached), self._cached_bytes),
             ]
         )

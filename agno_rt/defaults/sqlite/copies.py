@@ -36,6 +36,7 @@ _PARTS = {
     "signals": "count(*), sum(length(value)), min(sent_at), max(sent_at) FROM signals",
     "events": "coalesce(sum(count), 0), sum(length(body)), NULL, NULL FROM events",
     "facts": "count(*), sum(length(text)), min(created_at), max(updated_at) FROM facts",
+    "grants": "count(*), sum(length(body)), min(created_at), max(created_at) FROM grants",
     "cache": "count(*), sum(length(value)), NULL, NULL FROM cache",
 }
 

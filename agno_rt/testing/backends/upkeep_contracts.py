@@ -10,7 +10,7 @@ import pytest
 from agno_rt.errors import Forbidden, SessionConflict
 from agno_rt.memory import Fact
 from agno_rt.messages import Message
-from agno_rt.run_store import RunChange, RunConflict, RunRecord, Signal
+from agno_rt.run_store import Grant, RunChange, RunConflict, RunRecord, Signal
 from agno_rt.testing._approval_rules import ANN, BOB, make_approval, make_entries
 from agno_rt.testing._checks import StoreContract
 from agno_rt.upkeep import CopyStore, RunCopy, SessionCopy, SessionPruning, SizedStore
@@ -207,11 +207,13 @@ class RetentionContract(StoreContract):
             await store.log_events("r", [b"1", b"2", b"3"], first=1, owner=ANN)
             await store.change_run("r", RunChange("paused", approvals=[make_approval("a", "r")]), owner=ANN)
             await store.remember("ann", "Tea.")
+            await store.add_grant(Grant("g", "send", "digest", created_at=5.0))
             found = await store.find_size()
             counts = {part.name: part.count for part in found.parts}
             assert counts == {"sessions": 2, "messages": 6, "runs": 1, "entries": 2, "approvals": 1, "signals": 1} | {
                 "events": 3,
                 "facts": 1,
+                "grants": 1,
                 "cache": 0,
             }
             assert found.bytes is None or found.bytes > 0

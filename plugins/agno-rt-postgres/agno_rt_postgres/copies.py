@@ -36,6 +36,7 @@ _PARTS = {
     "signals": f"count(*), {_SIZE.format('value')}, min(sent_at), max(sent_at) FROM signals",
     "events": f"coalesce(sum(count), 0)::bigint, {_SIZE.format('body')}, {_NO_TIMES} FROM events",
     "facts": f"count(*), {_SIZE.format('text')}, min(created_at), max(updated_at) FROM facts",
+    "grants": f"count(*), {_SIZE.format('body')}, min(created_at), max(created_at) FROM grants",
     "cache": f"count(*), {_SIZE.format('value')}, {_NO_TIMES} FROM cache",
 }
 _WHOLE = (

@@ -1,4 +1,4 @@
-"""Two processes share PostgreSQL, and are killed again and again: each run finishes once, no call is repeated."""
+"""Processes that share PostgreSQL are killed, and the server is: each run finishes once, no call is repeated."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from agno_rt_postgres.memory import PostgresMemory
 
-from agno_rt import Runtime
-from agno_rt.testing import kill_workers
+from agno_rt import Agent, Runtime, ToolCall, tool
+from agno_rt.memory import MemoryPolicy
+from agno_rt.testing import ScriptedModel, kill_workers
 
 KILLS = int(os.environ.get("AGNO_RT_TEST_KILLS", "3"))
 """The number of processes to kill: a few in the usual tests, 200 now and then."""
@@ -26,6 +28,33 @@ async def test_runs_of_killed_processes(url: str) -> None:
     """Every run that began is completed once by some process, and its calls are finished in order, none again."""
     short = re.sub(r"timeout=\d+", "timeout=60&lease=1.5", url)
     assert await kill_workers(short, kills=KILLS, modules=["agno_rt_postgres.memory"]) > 2
+
+
+async def test_a_restart_in_the_middle_of_a_run(make_memory: Callable[..., PostgresMemory], own_server: Any) -> None:
+    """A run whose server crashes and restarts while a tool works goes on, and stores each step once."""
+    calls = 0
+
+    @tool
+    async def restart() -> str:
+        """Restart the server."""
+        nonlocal calls
+        calls += 1
+        await trio.to_thread.run_sync(lambda: (own_server.stop(), own_server.start()))
+        return "done"
+
+    model = ScriptedModel([ToolCall("c1", "restart", "{}"), "It is back."])
+    agent = Agent(model, name="ops", tools=[restart], memory=MemoryPolicy(journal=True))
+    memory = make_memory(url=f"{own_server.url}?schema=middle", patience=80, timeout=20)
+    async with Runtime(memory=memory) as rt:
+        result = await rt.run(agent, "Restart it.", session="s")
+        (run,) = await memory.runs()
+        _, entries = await memory.load_run(run.id)
+        session = await memory.load("s")
+    await memory.aclose()
+
+    assert (result.content, calls, run.status) == ("It is back.", 1, "completed")
+    assert [entry.seq for entry in entries] == list(range(run.entries))
+    assert [message.text for message in session.messages] == ["Restart it.", "", "done", "It is back."]
 
 
 WORKER = """

@@ -105,8 +105,8 @@ class RedisUpkeep(RedisSessions, RedisRuns, RedisFacts):
                 for part in (await self._read(_SCRIPT, "measure", kind=kind, ids=ids[at : at + AT_ONCE]))[1]:
                     name = part[0].decode()
                     found[name] = _add_size(found[name], part)
-        cached = int((await self._read(_SCRIPT, "count_cached"))[1])
-        return StoreSize([*found.values(), PartSize("cache", cached)])
+        grants, cached = (await self._read(_SCRIPT, "count_others"))[1]
+        return StoreSize([*found.values(), PartSize("grants", grants), PartSize("cache", cached)])
 
     async def prune_sessions(
         self, *, older_than: float | None = None, keep: int | None = None, dry_run: bool = False

@@ -93,8 +93,9 @@ ops.measure = function()
   return {'ok', rows}
 end
 
-ops.count_cached = function()
-  return {'ok', call('ZCOUNT', key('C'), '-inf', '+inf') - call('ZCOUNT', key('Ce'), '-inf', NOW)}
+ops.count_others = function()
+  local cached = call('ZCOUNT', key('C'), '-inf', '+inf') - call('ZCOUNT', key('Ce'), '-inf', NOW)
+  return {'ok', {call('ZCARD', key('gz')), cached}}
 end
 
 ops.old = function()
