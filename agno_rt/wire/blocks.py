@@ -14,10 +14,14 @@ import msgspec
 from agno_rt.models import FinishReason
 from agno_rt.wire._text import mend_text
 
-__all__ = ["Paragraphs", "Reasons", "check_text", "encode_blocks", "read_count", "settle_reason"]
+__all__ = ["LEFT_OUT", "Paragraphs", "Reasons", "check_text", "encode_blocks", "read_count", "settle_reason"]
 
 Reasons = Mapping[str, tuple[FinishReason, bool]]
 """By the service's word for the end of an answer: the finish reason, and whether the word says more."""
+
+LEFT_OUT = "(Earlier messages are left out.)"
+"""Stands for the user before an answer at the beginning of a conversation, whose window may cut between two answers:
+services want the user first."""
 
 _MOST_TOKENS = 2**53  # beyond, JSON numbers are not exact everywhere
 

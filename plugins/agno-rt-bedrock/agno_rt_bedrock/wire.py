@@ -21,6 +21,7 @@ from agno_rt.media import described
 from agno_rt.messages import Message, ToolCall
 from agno_rt.models import ModelRequest
 from agno_rt.tools import Tool
+from agno_rt.wire.blocks import LEFT_OUT
 from agno_rt.wire.cache_marks import cache_marks
 from agno_rt.wire.chat_completions import mend_value, tool_names
 from agno_rt.wire.lenient_json import read_json, write_json
@@ -276,6 +277,8 @@ class _Conversation:
                 if blocks:
                     content = self._add("user", blocks)
                     ends[at] = content, len(content)
+        if self._bodies and self._bodies[0]["role"] == "assistant":
+            self._bodies.insert(0, {"role": "user", "content": [{"text": LEFT_OUT}]})
         return system, self._bodies, ends
 
     def _add(self, role: str, blocks: Sequence[Any]) -> list[Any]:

@@ -456,3 +456,15 @@ def test_every_conversation_keeps_the_rules(
         spec.get("description", "-").strip() for spec in (each["toolSpec"] for each in drop_marks(config["tools"]))
     )
     assert json.dumps(body).count('"cachePoint"') <= 4
+
+
+def test_a_conversation_that_begins_with_an_answer() -> None:
+    """A message of the user stands before the first answer, which a bound on the history may make the first message.
+
+    The service says: "A conversation must start with a user message" (strands-agents/harness-sdk#2085).
+    """
+    cut = (Message("system", "Be brief."), *CALLED[1:], Message("assistant", "Sunny."), Message("user", "Thanks."))
+    body = build(ModelRequest(cut, (weather,)))
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user", "assistant", "user"]
+    assert drop_marks(body["messages"][0]["content"]) == [{"text": "(Earlier messages are left out.)"}]
+    assert "toolUse" in body["messages"][1]["content"][0]

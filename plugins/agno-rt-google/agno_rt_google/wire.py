@@ -18,6 +18,7 @@ from agno_rt.media import described, inlined
 from agno_rt.messages import Media, Message, Part, ToolCall
 from agno_rt.models import ModelRequest
 from agno_rt.tools import Tool
+from agno_rt.wire.blocks import LEFT_OUT
 from agno_rt.wire.chat_completions import mend_value, tool_names
 from agno_rt.wire.lenient_json import read_json, write_json
 from agno_rt.wire.native import native_for
@@ -203,6 +204,8 @@ def _render_messages(
             _add_user_parts(contents, media)
             _add_user_parts(contents, _build_parts(message.content))
     _add_user_parts(contents, media)
+    if contents and contents[0]["role"] == "model":
+        contents.insert(0, {"role": "user", "parts": [{"text": LEFT_OUT}]})
     return system, contents
 
 

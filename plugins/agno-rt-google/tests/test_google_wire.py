@@ -271,3 +271,20 @@ def test_values_outside_json_are_refused() -> None:
     with pytest.raises(UsageError, match="JSON"):
         make_body(ModelRequest(HI, settings=ModelSettings(extra={"labels": object()})))
     assert make_body(ModelRequest((Message("user", "a\udc80"),)))["contents"][0]["parts"][0]["text"] == "a\ufffd"
+
+
+def test_a_conversation_that_begins_with_an_answer() -> None:
+    """Messages of the user stand before the first answer, which a bound on the history may make the first message.
+
+    The service wants a call behind the user or behind results: diegosouzapw/OmniRoute PR#13573.
+    """
+    call = ToolCall("c1", "weather", '{"city": "Oslo"}')
+    cut = (
+        Message("system", "Be brief."),
+        Message("assistant", "", (call,)),
+        Message("tool", "Sun.", (), "c1", "weather"),
+    )
+    contents = make_body(ModelRequest((*cut, Message("assistant", "Sunny."), *HI), (weather,)))["contents"]
+    assert [content["role"] for content in contents] == ["user", "model", "user", "model", "user"]
+    assert contents[0]["parts"] == [{"text": "(Earlier messages are left out.)"}]
+    assert "functionCall" in contents[1]["parts"][0]

@@ -62,6 +62,7 @@ class OpenAIModel(HttpModel[Server, Facts]):
             max_tokens_field=facts.max_tokens_field or "max_tokens",
             seed_field=facts.seed_field or "seed",
             tool_choice=facts.tool_choice or "required",
+            bridge_results=bool(facts.bridge_results),
             call_ids=facts.call_ids or "any",
             official=server.is_official,
             think_tags=facts.think_tags or "off",

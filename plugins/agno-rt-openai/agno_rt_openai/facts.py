@@ -49,6 +49,7 @@ class Facts(ModelFacts):
     seed_field       the field for the seed
     tool_choice      the way to demand a tool: by its `name`, or as the only tool, `required`, or in `words`, of a model
                      that refuses to be forced
+    bridge_results   put a short answer between results of tools and a message of the user, which some services refuse
     call_ids         the ids of calls that the server accepts: `any`, `short` (at most 40 characters) or `nine` (nine
                      letters and digits); others are replaced
     api              the API to ask: `chat` for chat completions, `responses` for the responses API
@@ -63,6 +64,7 @@ class Facts(ModelFacts):
     max_tokens_field: MaxTokensField | None = None
     seed_field: str | None = None
     tool_choice: ToolChoice | None = None
+    bridge_results: bool | None = None
     call_ids: CallIds | None = None
     api: Api | None = None
     store: bool | None = None

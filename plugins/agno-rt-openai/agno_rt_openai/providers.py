@@ -13,7 +13,8 @@ __all__ = ["AS_OF", "PROVIDERS"]
 
 AS_OF = "2026-11-30"
 
-# DeepSeek's guide "Thinking Mode": the reasoning of a turn with calls must be sent back in each later request.
+# DeepSeek's guide "Thinking Mode": the reasoning of a turn with calls must be sent back in each later request. GLM's
+# guide of the same name, section "Interleaved thinking": it must go back with the results of tools.
 _REASONING_BACK = {"reasoning_field": "reasoning_content"}
 # These services refuse any other choice of a tool than `auto` while a model thinks, and their newer models think unless
 # they are told otherwise; GLM's service refuses it always. Seen in deepseek-ai/DeepSeek-V3#1376, cloudwego/eino#994
@@ -117,6 +118,8 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "call_ids": "nine",
         # The reference of its chat completions; a field that it does not know is refused (`extra_forbidden`).
         "seed_field": "random_seed",
+        # Its refusal: "Unexpected role 'user' after role 'tool'" (pipecat-ai/pipecat-flows#178).
+        "bridge_results": True,
     },
     "modelscope": {
         "title": "ModelScope",
@@ -191,6 +194,7 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "title": "Z.ai (GLM), outside China",
         "base_url": "https://api.z.ai/api/paas/v4",
         "api_key_env": "ZAI_API_KEY",
+        **_REASONING_BACK,
         **_WORDS,
     },
     "zhipu": {
@@ -198,6 +202,7 @@ PROVIDERS: Mapping[str, Mapping[str, Any]] = {
         "base_url": "https://open.bigmodel.cn/api/paas/v4",
         "api_key_env": "ZHIPUAI_API_KEY",
         "key_format": "zhipu",
+        **_REASONING_BACK,
         **_WORDS,
     },
 }

@@ -9,7 +9,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -32,7 +32,7 @@ class Dialect:
     `official` is OpenAI's own service, and `service` names the server and the model. `tool_choice` is `name` for a
     server that calls the tool whose name was chosen, and accepts any text as the arguments of earlier calls; `required`
     for a server that ignores names; `words` for a service that refuses any choice but `auto`. `call_ids` are
-    the ids of calls that the service accepts.
+    the ids of calls that the service accepts, and `bridge_results` puts an answer between results and a message.
     `agno_rt.wire.chat_completions` explains `think_tags`, `reasoning_field` and `system_first`. `cache_key` sends a
     name for the beginning of requests, `cache_marks` the ends of the parts that later requests repeat. `store` and
     `encrypted_reasoning` are for the responses format.
@@ -42,6 +42,7 @@ class Dialect:
     service: str = ""
     tool_choice: ToolChoice = "required"
     call_ids: CallIds = "any"
+    bridge_results: bool = False
     max_tokens_field: str = "max_tokens"
     seed_field: str = "seed"
     cache_key: bool = False
@@ -69,6 +70,8 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
     if "max_tokens" in body and "max_tokens" not in request.settings.extra:
         # OpenAI's reasoning models refuse the old name; most other servers know only the old name.
         body.setdefault(dialect.max_tokens_field, body.pop("max_tokens"))
+    if dialect.bridge_results and "messages" not in request.settings.extra:
+        body["messages"] = _bridge_results(body["messages"])
     if "seed" in body and "seed" not in request.settings.extra:
         body.setdefault(dialect.seed_field, body.pop("seed"))
     if dialect.cache_key:
@@ -80,6 +83,22 @@ def request_bytes(request: ModelRequest, model: str, dialect: Dialect, *, stream
         body["stream"] = True
         body.setdefault("stream_options", {"include_usage": True})
     return write_json(body, model)
+
+
+def _bridge_results(bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages with an answer between results of tools and a message of the user.
+
+    A person may speak to a run under way, and a cancelled run ends with results.
+    """
+    bridged: list[dict[str, Any]] = []
+    for body in bodies:
+        if body["role"] == "user" and bridged and bridged[-1]["role"] == "tool":
+            bridged.append({"role": "assistant", "content": _BRIDGE})
+        bridged.append(body)
+    return bridged
+
+
+_BRIDGE = "I have the results."
 
 
 def adapt_request(request: ModelRequest, dialect: Dialect) -> ModelRequest:

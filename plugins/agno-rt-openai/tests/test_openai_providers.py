@@ -181,9 +181,9 @@ class TestQuirks:
     """Requests in the dialect of a provider."""
 
     async def test_reasoning_goes_back_to_a_server_that_wants_it(self) -> None:
-        """DeepSeek gets the reasoning of earlier calls in every later request, even if empty; no other server does.
+        """DeepSeek and GLM get the reasoning of earlier calls in every later request, even if empty; others do not.
 
-        Reference: DeepSeek's guide "Thinking Mode", section on tool calls.
+        References: DeepSeek's guide "Thinking Mode", section on tool calls; GLM's, section "Interleaved thinking".
         """
         calls = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}]
         again = [{**calls[0], "id": "c2"}]
@@ -193,7 +193,7 @@ class TestQuirks:
             completion(content="Sunny.", reasoning_content="Clear."),
             completion(content="Bye."),
         )
-        for name in ("deepseek", "groq"):
+        for name in ("deepseek", "zai", "groq"):
             async with open_wire_server(*replies) as server:
                 row = {key: value for key, value in PROVIDERS[name].items() if key not in ("title", "api_key_env")}
                 settings = {"openai": {"servers": {"s": {**row, "base_url": server.url}}}}
@@ -203,7 +203,7 @@ class TestQuirks:
                     await runtime.run(agent, "Thanks.", session="s")
                 sent = [each for each in server.requests[-1].json()["messages"] if each["role"] == "assistant"]
             reasoning = [message.get("reasoning_content") for message in sent]
-            assert reasoning == (["Look.", "", "Clear."] if name == "deepseek" else [None, None, None])
+            assert reasoning == (["Look.", "", "Clear."] if name != "groq" else [None, None, None])
 
     async def test_names_of_fields(self) -> None:
         """The most tokens and a chosen tool are sent as the provider expects them."""
@@ -288,6 +288,27 @@ class TestQuirks:
         assert got.output == ["Oslo"]
         assert [request.json()["tool_choice"] for request in server.requests] == ["auto", "auto"]
         assert server.requests[-1].json()["messages"][-1] == {"role": "user", "content": "Call one of your tools now."}
+
+    async def test_a_message_after_results(self) -> None:
+        """Mistral refuses a message of the user behind results of tools, and gets an answer between the two.
+
+        Seen in pipecat-ai/pipecat-flows#178 and datapizza-labs/datapizza-ai#98.
+        """
+        call = ToolCall("aB3dE6gH9", "weather", '{"city": "Oslo"}')
+        result = Message("tool", "Sun.", (), call.id, "weather")
+        conversation = (Message("user", "Hi."), Message("assistant", "", (call,)), result)
+        roles = {}
+        for name in ("mistral", "groq"):
+            _, _, known = choose(f"{name}:m", {})
+            async with open_wire_server(completion(content="Hi."), completion(content="Hi.")) as server:
+                model = OpenAIModel("m", attrs.evolve(known, base_url=server.url, api_key=KEY))
+                await model.respond(ModelRequest((*conversation, Message("user", "Wait.")), (weather,)))
+                await model.respond(ModelRequest((*conversation, Message("assistant", "Sunny.")), (weather,)))
+                await model.aclose()
+            roles[name] = [[each["role"] for each in request.json()["messages"]] for request in server.requests]
+        plain = ["user", "assistant", "tool", "assistant"]
+        assert roles["mistral"] == [[*plain, "user"], plain]
+        assert roles["groq"] == [[*plain[:3], "user"], plain]
 
     async def test_ids_of_calls(self) -> None:
         """Ids that a service refuses are replaced, alike in calls, results and later requests; others stay.
