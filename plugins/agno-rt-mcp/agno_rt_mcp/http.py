@@ -6,11 +6,13 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import trio
 from mcp.client.streamable_http import streamable_http_client
 
+from agno_rt.http_client.transport import hide_in_logs
 from agno_rt_mcp.bodies import UNPACKED, find_packing
 from agno_rt_mcp.link import Link
 from agno_rt_mcp.oauth.sign import Signer
@@ -26,6 +28,9 @@ async def open_http_streams(settings: ServerSettings, link: Link) -> AsyncIterat
     """Yield the streams of messages of a server at a URL."""
     headers = httpx2.Headers(fill_secrets(settings.name, settings.headers))
     headers.update(UNPACKED)
+    # Many servers take a key in their address.
+    parts = urlsplit(settings.url)
+    hide_in_logs(settings.url, parts.query, parts.password or "", loggers=["mcp.client.streamable_http"])
     timeout = httpx2.Timeout(_CONNECT, read=None)
     transport = _BoundedTransport(settings.max_message, link)
     async with trio.open_nursery() as nursery:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -159,6 +160,19 @@ async def test_faults_of_answers_are_named(url: str, monkeypatch: pytest.MonkeyP
         assert await tools["echo"]() == "hi"
     assert set(Handler.headers_seen) == {"Bearer t0ken"}
     assert not Handler.sessions
+
+
+async def test_keys_in_the_address_are_in_no_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Many servers take a key in the query, some a password: the most detailed logs have neither."""
+    caplog.set_level(logging.DEBUG)
+    address = url.replace("//", "//ann:s3cr3t-word@") + "/mcp?api_key=k3y-of-the-server"
+    kit: Any = make_toolkit(ServerSettings("web", url=address))
+    async with kit.open() as lists:
+        tools = {tool.name: tool.function for tool in await anext(aiter(lists))}
+        assert await tools["echo"]() == "hi"
+    assert "HTTP Request: POST" in caplog.text
+    assert "k3y-of-the-server" not in caplog.text
+    assert "s3cr3t-word" not in caplog.text
 
 
 async def test_packed_answers_are_refused_unread(url: str) -> None:

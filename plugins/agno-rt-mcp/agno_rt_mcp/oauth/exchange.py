@@ -15,6 +15,7 @@ import httpx2
 import msgspec
 import trio
 
+from agno_rt.http_client.transport import hide_in_logs
 from agno_rt.wire.lifetimes import read_lifetime
 from agno_rt_mcp.bodies import UNPACKED, read_body
 from agno_rt_mcp.errors import ServerUnavailable
@@ -144,6 +145,7 @@ class Client:
 @asynccontextmanager
 async def open_client(settings: ServerSettings) -> AsyncIterator[Client]:
     """Yield a client for requests of a login."""
+    hide_in_logs(settings.url)
     async with httpx2.AsyncClient(headers=UNPACKED, timeout=_SECONDS, follow_redirects=False) as http:
         yield Client(settings, http)
 

@@ -153,9 +153,14 @@ class Webhooks:
         """Send the message once. Return the status, 0 for none, and the problem, if any."""
         import httpx2  # few servers have webhooks
 
+        from agno_rt.http_client.transport import hide_in_logs
+
         try:
             address = await self._find_address(place.url)
             url = httpx2.URL(place.url)
+            # To the address that was checked: the name could lead elsewhere a moment later.
+            checked = url.copy_with(host=address)
+            hide_in_logs(str(checked))
             headers = {"host": url.netloc.decode(), "content-type": place.media, **place.headers}
             if place.secret:
                 headers |= sign(place.secret, message, int(time.time()), body)
@@ -166,8 +171,7 @@ class Webhooks:
             with trio.fail_after(ATTEMPT_SECONDS):
                 async with self._client.stream(
                     "POST",
-                    # To the address that was checked: the name could lead elsewhere a moment later.
-                    url.copy_with(host=address),
+                    checked,
                     content=body,
                     headers=headers,
                     extensions={"sni_hostname": url.host},
