@@ -9,8 +9,9 @@ import functools
 import logging
 import ssl
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -22,7 +23,7 @@ from agno_rt.http_client.failures import BEFORE, WITHIN, translate_failure
 from agno_rt.http_client.server import HttpServer
 from agno_rt.wire.refusals import Peer, refusal, request_id
 
-__all__ = ["MAX_BODY", "Answer", "Transport", "hide_in_logs"]
+__all__ = ["MAX_BODY", "Answer", "Transport", "hidden_in_logs", "hide_in_logs"]
 
 MAX_BODY = 32 * 2**20
 """Bytes of an answer that is not streamed; a larger answer is refused."""
@@ -146,8 +147,8 @@ class _WithoutSecrets(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        # As many as there are servers in the settings.
-        self.hosts: set[bytes] = set()
+        # As many as there are servers in the settings, and messages to webhooks under way.
+        self.hosts: Counter[bytes] = Counter()
         self._secrets: dict[str, None] = {}
 
     def hide(self, secrets: Iterable[str]) -> None:
@@ -197,8 +198,18 @@ def hide_in_logs(url: str, *secrets: str, loggers: Iterable[str] = ()) -> None:
     # Adding the filter again changes nothing.
     for name in (*_LOGGERS, *loggers):
         logging.getLogger(name).addFilter(_HIDES_SECRETS)
-    _HIDES_SECRETS.hosts.add(httpx2.URL(url).netloc)
+    _HIDES_SECRETS.hosts[httpx2.URL(url).netloc] += 1
     _HIDES_SECRETS.hide(secrets)
+
+
+@contextmanager
+def hidden_in_logs(url: str) -> Iterator[None]:
+    """Do as `hide_in_logs` within the block, for a server that is in no settings: there may be any number of them."""
+    hide_in_logs(url)
+    try:
+        yield
+    finally:
+        _HIDES_SECRETS.hosts -= Counter([httpx2.URL(url).netloc])  # leaves out counts of 0
 
 
 def _open_client(server: HttpServer, user_agent: str) -> httpx2.AsyncClient:
