@@ -9,8 +9,9 @@ import functools
 import logging
 import ssl
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -22,7 +23,7 @@ from agno_rt.http_client.failures import BEFORE, WITHIN, translate_failure
 from agno_rt.http_client.server import HttpServer
 from agno_rt.wire.refusals import Peer, refusal, request_id
 
-__all__ = ["MAX_BODY", "Answer", "Transport"]
+__all__ = ["MAX_BODY", "Answer", "Transport", "hidden_in_logs", "hide_in_logs"]
 
 MAX_BODY = 32 * 2**20
 """Bytes of an answer that is not streamed; a larger answer is refused."""
@@ -49,7 +50,7 @@ class Transport:
     def __init__(self, server: HttpServer, user_agent: str) -> None:
         self._server = server
         self._client = _open_client(server, user_agent)
-        _HIDES_SECRETS.hosts.add(httpx2.URL(server.base_url).netloc)
+        hide_in_logs(server.base_url)
 
     async def send(self, method: str, url: str, body: bytes, headers: Mapping[str, str], peer: Peer) -> Answer:
         """Send the request and return the answer with the body still to come. Raises `ModelError`."""
@@ -139,15 +140,15 @@ class Answer:
 
 
 class _WithoutSecrets(logging.Filter):
-    """A filter for the HTTP library's logs: cuts off the query of the servers' addresses, and cuts secrets out.
+    """A filter for the HTTP library's logs: cuts queries and passwords off addresses of servers, and cuts secrets out.
 
     A query may hold a key. The most detailed logs have the headers of answers, and some servers echo a key there.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # As many as there are servers in the settings.
-        self.hosts: set[bytes] = set()
+        # As many as there are servers in the settings, and messages to webhooks under way.
+        self.hosts: Counter[bytes] = Counter()
         self._secrets: dict[str, None] = {}
 
     def hide(self, secrets: Iterable[str]) -> None:
@@ -163,16 +164,23 @@ class _WithoutSecrets(logging.Filter):
         """Let the record through, without secrets."""
         if isinstance(record.args, tuple):
             record.args = tuple(self._hide_query(arg) for arg in record.args)
-        text = hidden = record.getMessage()
-        for secret in self._secrets:
-            hidden = hidden.replace(secret, "***")
-        if hidden != text:
+        text = record.getMessage()
+        if (hidden := self._hide_secrets(text)) != text:
             record.msg, record.args = hidden, ()
+        if record.exc_info:
+            text = logging.Formatter().formatException(record.exc_info)
+            if (hidden := self._hide_secrets(text)) != text:
+                record.exc_info, record.exc_text = None, hidden
         return True
+
+    def _hide_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
     def _hide_query(self, arg: object) -> object:
         if isinstance(arg, httpx2.URL) and arg.netloc in self.hosts:
-            return arg.copy_with(query=None)
+            return arg.copy_with(query=None, userinfo=b"")
         return arg
 
 
@@ -181,10 +189,30 @@ _LOGGERS = ("httpx2", *(f"httpcore2.{part}" for part in ("connection", "http11",
 """The loggers of the HTTP library: a filter holds for the records of its own logger only."""
 
 
-def _open_client(server: HttpServer, user_agent: str) -> httpx2.AsyncClient:
+def hide_in_logs(url: str, *secrets: str, loggers: Iterable[str] = ()) -> None:
+    """Keep the queries and passwords of a server's addresses, and `secrets`, out of the HTTP library's logs.
+
+    A plugin with a client of its own calls this before the first request, with an address of the server. `loggers` are
+    more loggers that tell of the server.
+    """
     # Adding the filter again changes nothing.
-    for name in _LOGGERS:
+    for name in (*_LOGGERS, *loggers):
         logging.getLogger(name).addFilter(_HIDES_SECRETS)
+    _HIDES_SECRETS.hosts[httpx2.URL(url).netloc] += 1
+    _HIDES_SECRETS.hide(secrets)
+
+
+@contextmanager
+def hidden_in_logs(url: str) -> Iterator[None]:
+    """Do as `hide_in_logs` within the block, for a server that is in no settings: there may be any number of them."""
+    hide_in_logs(url)
+    try:
+        yield
+    finally:
+        _HIDES_SECRETS.hosts -= Counter([httpx2.URL(url).netloc])  # leaves out counts of 0
+
+
+def _open_client(server: HttpServer, user_agent: str) -> httpx2.AsyncClient:
     timeout = httpx2.Timeout(
         connect=server.connect_timeout, read=server.read_timeout, write=server.read_timeout, pool=None
     )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import trio
 from mcp.client.streamable_http import streamable_http_client
 
+from agno_rt.http_client.transport import hide_in_logs
 from agno_rt_mcp.bodies import UNPACKED, find_packing
+from agno_rt_mcp.certificates import load_certificates
 from agno_rt_mcp.link import Link
 from agno_rt_mcp.oauth.sign import Signer
 from agno_rt_mcp.settings import ServerSettings, fill_secrets
@@ -26,8 +30,11 @@ async def open_http_streams(settings: ServerSettings, link: Link) -> AsyncIterat
     """Yield the streams of messages of a server at a URL."""
     headers = httpx2.Headers(fill_secrets(settings.name, settings.headers))
     headers.update(UNPACKED)
+    # Many servers take a key in their address.
+    parts = urlsplit(settings.url)
+    hide_in_logs(settings.url, parts.query, parts.password or "", loggers=["mcp.client.streamable_http"])
     timeout = httpx2.Timeout(_CONNECT, read=None)
-    transport = _BoundedTransport(settings.max_message, link)
+    transport = _BoundedTransport(await load_certificates(settings.url), settings.max_message, link)
     async with trio.open_nursery() as nursery:
         auth = None
         if not settings.has_own_key:
@@ -49,8 +56,8 @@ class _BoundedTransport(httpx2.AsyncHTTPTransport):
     A packed answer is cut before its first byte: unpacked, a small one may have gigabytes.
     """
 
-    def __init__(self, most: int, link: Link) -> None:
-        super().__init__()
+    def __init__(self, certificates: ssl.SSLContext, most: int, link: Link) -> None:
+        super().__init__(verify=certificates)
         self._most = most
         self._link = link
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
+import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+import httpcore2
 import pytest
 import trio
 from agno_rt_mcp import make_toolkit
 from agno_rt_mcp.errors import ServerLost, ServerNonsense, ServerRefused
+from agno_rt_mcp.oauth.exchange import open_client
 from agno_rt_mcp.settings import ServerSettings
 
 from agno_rt.errors import PluginError
@@ -159,6 +164,41 @@ async def test_faults_of_answers_are_named(url: str, monkeypatch: pytest.MonkeyP
         assert await tools["echo"]() == "hi"
     assert set(Handler.headers_seen) == {"Bearer t0ken"}
     assert not Handler.sessions
+
+
+async def test_keys_in_the_address_are_in_no_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Many servers take a key in the query, some a password: the most detailed logs have neither."""
+    caplog.set_level(logging.DEBUG)
+    address = url.replace("//", "//ann:s3cr3t-word@") + "/mcp?api_key=k3y-of-the-server"
+    kit: Any = make_toolkit(ServerSettings("web", url=address))
+    async with kit.open() as lists:
+        tools = {tool.name: tool.function for tool in await anext(aiter(lists))}
+        assert await tools["echo"]() == "hi"
+    assert "HTTP Request: POST" in caplog.text
+    assert "k3y-of-the-server" not in caplog.text
+    assert "s3cr3t-word" not in caplog.text
+
+
+async def test_certificates_are_loaded_beside_the_runs(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection loads certificates in the thread of the runs, where all of them would wait."""
+    threads: list[int] = []
+    load = httpcore2.default_ssl_context
+
+    def note(*args: Any, **options: Any) -> ssl.SSLContext:
+        threads.append(threading.get_ident())
+        return load(*args, **options)
+
+    monkeypatch.setattr(httpcore2, "default_ssl_context", note)
+    for address in (f"{url}/mcp", url.replace("http:", "https:")):
+        kit: Any = make_toolkit(ServerSettings("web", url=address))
+        with suppress(BaseExceptionGroup):
+            async with kit.open() as lists:
+                await anext(aiter(lists))
+    async with open_client(ServerSettings("web", url=url)):
+        pass
+    # An earlier test of this process may have loaded them.
+    assert threading.get_ident() not in threads
+    assert len(threads) <= 1
 
 
 async def test_packed_answers_are_refused_unread(url: str) -> None:

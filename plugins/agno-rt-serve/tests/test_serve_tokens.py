@@ -334,7 +334,7 @@ class TestKeySets:
         assert site.url in logged[0]["error"]
 
     async def test_packed_keys_are_not_unpacked(self, settings: JwtSettings, site: Site) -> None:
-        """A small packed answer may have gigabytes: none is asked for, and one that comes is not taken."""
+        """A small packed answer may have gigabytes: none is asked for, and one that comes is not a JWKS."""
         site.body, site.packing = gzip.compress(json.dumps(KEYS).encode()), "gzip"
         tokens = Tokens(attrs.evolve(settings, keys=site.url))
         with pytest.raises(HttpError, match="cannot check tokens") as caught:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -144,8 +145,8 @@ async def test_forbidden_addresses(serve_agents: Any, url: str) -> None:
 class TestDelivery:
     """A message is sent until it is taken."""
 
-    async def _tell(self, receiver: Receiver, serve: Any, *, attempts: int) -> None:
-        url = (await serve(receiver)).url
+    async def _tell(self, receiver: Receiver, serve: Any, *, attempts: int, query: str = "") -> None:
+        url = (await serve(receiver)).url + query
         async with trio.open_nursery() as nursery:
             hooks = Webhooks(WebhookSettings(private=True), lambda: nursery, waits=(0.01,) * (attempts - 1))
             task = Task(Agent("m", "a"), "Hi.", webhook=WebhookBody(url, SECRET))
@@ -168,6 +169,14 @@ class TestDelivery:
         await self._tell(receiver, serve, attempts=3)
 
         assert len(receiver.seen) == 3
+
+    async def test_a_key_in_the_address_is_in_no_log(self, serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """The query of a receiver's address may be its key: the HTTP library's logs do not have it."""
+        caplog.set_level(logging.DEBUG)
+        await self._tell(Receiver(), serve, attempts=1, query="?key=k3y-of-the-receiver")
+
+        assert "HTTP Request: POST" in caplog.text
+        assert "k3y-of-the-receiver" not in caplog.text
 
     async def test_gone(self, serve: Any) -> None:
         """A receiver that answers 410 is not asked again."""

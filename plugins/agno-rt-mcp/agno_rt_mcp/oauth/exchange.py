@@ -15,8 +15,10 @@ import httpx2
 import msgspec
 import trio
 
+from agno_rt.http_client.transport import hide_in_logs
 from agno_rt.wire.lifetimes import read_lifetime
 from agno_rt_mcp.bodies import UNPACKED, read_body
+from agno_rt_mcp.certificates import load_certificates
 from agno_rt_mcp.errors import ServerUnavailable
 from agno_rt_mcp.oauth.assertion import SIGNED, sign_assertion
 from agno_rt_mcp.oauth.metadata import (
@@ -144,7 +146,9 @@ class Client:
 @asynccontextmanager
 async def open_client(settings: ServerSettings) -> AsyncIterator[Client]:
     """Yield a client for requests of a login."""
-    async with httpx2.AsyncClient(headers=UNPACKED, timeout=_SECONDS, follow_redirects=False) as http:
+    hide_in_logs(settings.url)
+    options: dict[str, Any] = {"verify": await load_certificates(), "timeout": _SECONDS, "follow_redirects": False}
+    async with httpx2.AsyncClient(headers=UNPACKED, **options) as http:
         yield Client(settings, http)
 
 

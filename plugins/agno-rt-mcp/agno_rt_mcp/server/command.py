@@ -13,7 +13,7 @@ from agno_rt.cli.options import debug_option
 from agno_rt.errors import UsageError
 from agno_rt.plugins import PluginHost
 from agno_rt.project import Project, load_project
-from agno_rt_mcp.server.settings import ServeSettings, read_serve_settings
+from agno_rt_mcp.server.settings import ServeSettings, check_skills, read_serve_settings
 
 __all__ = ["serve"]
 
@@ -57,6 +57,7 @@ async def _serve_stdio(project: Project, settings: ServeSettings, wire: object, 
     assert isinstance(wire, Wire)
     local = Access()
     local.user = user
+    await check_skills(settings)
     async with project.runtime() as runtime:
         server, tasks = make_server(runtime, project.runnables, settings, local)
         async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""The server of the protocol's SDK, for both eras: lists the offered tools, and hands calls on.
+"""The server of the protocol's SDK, for both eras: lists the offered tools and skills, and hands calls on.
 
 The SDK's low-level server runs under trio, checks every message against the schemas of both eras, and cancels the task
 of a request whose client gives up. So the state of the protocol is the SDK's; that of the runs is the runtime's.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 import mcp_types as types
 from mcp.server.caching import CacheHint
@@ -24,13 +24,15 @@ from agno_rt_mcp.server.calls import Calls
 from agno_rt_mcp.server.exchange import Exchange
 from agno_rt_mcp.server.offers import Offer, Offers
 from agno_rt_mcp.server.settings import ServeSettings
+from agno_rt_mcp.server.skills import SkillOffers
 from agno_rt_mcp.server.tasks import EXTENSION, TaskParams, Tasks
 
 __all__ = ["make_server"]
 
 log = logging.getLogger("agno_rt_mcp.server")
 
-_FRESH = 60_000  # milliseconds for which a client may keep a list of tools
+_FRESH = 60_000  # milliseconds for which a client may keep a list
+_LISTS: Final = ("tools/list", "prompts/list", "resources/list")
 
 _RESUME_TOOL = types.Tool(
     name=RESUME,
@@ -91,8 +93,10 @@ def make_server(
         instructions=settings.instructions or None,
         on_list_tools=list_tools,
         on_call_tool=calls.call,
-        cache_hints={"tools/list": CacheHint(ttl_ms=_FRESH, scope="private")},
+        cache_hints=dict.fromkeys(_LISTS, CacheHint(ttl_ms=_FRESH, scope="private")),
     )
+    if settings.skills:
+        SkillOffers(settings.skills).add_to(server)
     server.middleware.append(tasks.intercept)
     for method in ("get", "result", "update", "cancel"):
         server.add_request_handler(f"tasks/{method}", TaskParams, getattr(tasks, method))

@@ -13,7 +13,7 @@ from typing import Any
 import trio
 
 from agno_rt import Runtime
-from agno_rt_mcp.server.settings import ServeSettings
+from agno_rt_mcp.server.settings import ServeSettings, check_skills
 
 __all__ = ["Route"]
 
@@ -36,6 +36,7 @@ class Route:
             from agno_rt_mcp.server.offers import Offers
 
             Offers(self._runtime, self._runnables, self._settings)
+        await check_skills(self._settings)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:

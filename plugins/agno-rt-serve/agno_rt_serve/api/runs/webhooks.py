@@ -153,9 +153,13 @@ class Webhooks:
         """Send the message once. Return the status, 0 for none, and the problem, if any."""
         import httpx2  # few servers have webhooks
 
+        from agno_rt.http_client.transport import hidden_in_logs
+
         try:
             address = await self._find_address(place.url)
             url = httpx2.URL(place.url)
+            # To the address that was checked: the name could lead elsewhere a moment later.
+            checked = url.copy_with(host=address)
             headers = {"host": url.netloc.decode(), "content-type": place.media, **place.headers}
             if place.secret:
                 headers |= sign(place.secret, message, int(time.time()), body)
@@ -163,11 +167,10 @@ class Webhooks:
                 # Connections go by address: another host at the same one must show a certificate of its own.
                 limits = httpx2.Limits(max_keepalive_connections=0)
                 self._client = httpx2.AsyncClient(trust_env=False, follow_redirects=False, limits=limits)
-            with trio.fail_after(ATTEMPT_SECONDS):
+            with hidden_in_logs(str(checked)), trio.fail_after(ATTEMPT_SECONDS):
                 async with self._client.stream(
                     "POST",
-                    # To the address that was checked: the name could lead elsewhere a moment later.
-                    url.copy_with(host=address),
+                    checked,
                     content=body,
                     headers=headers,
                     extensions={"sni_hostname": url.host},
