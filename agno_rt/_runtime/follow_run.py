@@ -11,7 +11,7 @@ import trio
 from agno_rt._runtime.store_errors import backend_errors, load_run
 from agno_rt.errors import BackendError, UsageError
 from agno_rt.events import Event, RunEnded
-from agno_rt.run_store import EventLog, RunStore
+from agno_rt.run_store import LATE_SECONDS, EventLog, RunStore, tells_end
 
 __all__ = ["follow_run"]
 
@@ -20,9 +20,6 @@ WAIT_SECONDS = 5.0
 
 LINGER_SECONDS = 2.0
 """The wait for another event of a run that is over, by a follower who has seen none, or an earlier end."""
-
-LATE_SECONDS = 10.0
-"""The wait for the last event of a run that is over, by a follower who has seen events before. Disks may be slow."""
 
 LINGER_LOOK_SECONDS = 0.05
 
@@ -69,10 +66,9 @@ async def _read_events(store: RunStore, log: EventLog, run: str, after: int) -> 
             record, _ = await store.load_run(run)
         if record.status == "running" and record.owner is not None:
             continue
-        # A run that was resumed and has ended since the last look has another end than the one seen.
-        if (isinstance(last, RunEnded) and last.status == record.status) or trio.current_time() >= ends:
+        if tells_end(last, record) or trio.current_time() >= ends:
             return
-        # The last event is logged just after the end is stored. A killed process leaves a run without one.
+        # The last event is logged just after the end is stored.
         is_cut = last is not None and not isinstance(last, RunEnded)
         ends = min(ends, trio.current_time() + (LATE_SECONDS if is_cut else LINGER_SECONDS))
         await trio.sleep(LINGER_LOOK_SECONDS)

@@ -32,6 +32,8 @@ from agno_rt.run_store.records import SignalsWaiting as SignalsWaiting
 from agno_rt.run_store.records import unknown_approval as unknown_approval
 from agno_rt.run_store.records import unknown_run as unknown_run
 from agno_rt.run_store.request import REQUEST as REQUEST
+from agno_rt.run_store.run_end import LATE_SECONDS as LATE_SECONDS
+from agno_rt.run_store.run_end import tells_end as tells_end
 from agno_rt.run_store.stores import FlowStore as FlowStore
 from agno_rt.run_store.stores import RequestStore as RequestStore
 from agno_rt.run_store.stores import RunStore as RunStore

@@ -16,6 +16,7 @@ from agno_rt.errors import (
     BackendError,
     Blocked,
     ConfigError,
+    ContextOverflow,
     DeadlineExceeded,
     Forbidden,
     JournalMismatch,
@@ -25,6 +26,8 @@ from agno_rt.errors import (
     OutputError,
     Overloaded,
     RunCancelled,
+    RunInterrupted,
+    RunRolledBack,
     SessionBusy,
     SessionConflict,
     StepUncertain,
@@ -89,6 +92,7 @@ class BrokenAgent(AgnoError):
 
 _KINDS: tuple[tuple[type[AgnoError], str], ...] = (
     (OutputError, "the model's answer does not fit the agent's output type"),
+    (ContextOverflow, "the conversation does not fit into the model's context"),
     (RunConflict, "the run is under way already, or over"),
     (SessionConflict, "another run changed the session meanwhile, so this run was not stored in it"),
     (BackendError, "the server's stored data could not be read or written"),
@@ -101,14 +105,17 @@ _KINDS: tuple[tuple[type[AgnoError], str], ...] = (
 """The message for an inner error; the first kind that fits counts."""
 
 _REMEDIES: dict[str, str] = {
+    ContextOverflow.code: "Send less, or begin a new session.",
     StepUncertain.code: "See whether the step took effect: GET /runs/ID shows which one began and did not end. Then "
     "POST /runs/ID/fork at its path, with the `result` if it is not to be taken again, and resume the fork.",
     JournalMismatch.code: "Fork the run before the change with POST /runs/ID/fork, and resume the fork; or begin anew.",
     Unanswered.code: "Begin the run anew, and answer.",
 }
-"""What the client can do about a workflow that cannot go on, by the error's code. Such an error keeps its status."""
+"""What the client can do about an inner error, by its code. Such an error keeps its status."""
 
-_TOLD_CODES = frozenset(kind.code for kind in (*_TOLD, NotFound, Forbidden) if kind is not LimitExceeded)
+_TOLD_CODES = frozenset(
+    kind.code for kind in (*_TOLD, NotFound, Forbidden, RunInterrupted, RunRolledBack) if kind is not LimitExceeded
+)
 
 
 _LIMITS: tuple[tuple[type[LimitExceeded], str], ...] = (

@@ -11,6 +11,7 @@ import attrs
 import httpx2
 import pytest
 import trio
+from agno_rt_serve.api.runs import stored
 
 from agno_rt import Agent, Limits, MemoryPolicy, ModelRequest, ModelResponse, ToolCall, tool
 from agno_rt.context import FromUser
@@ -360,6 +361,24 @@ class TestRuns:
         wanted = [f"r{at:04}" for at in range(count) if agent is None or at % 2 == 0]
         assert sorted(seen) == wanted
         assert most < 1_300
+
+    async def test_pages_far_apart(self, serve_agents: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A list goes on behind more runs of other agents than are looked through for one page."""
+        monkeypatch.setattr(stored, "FARTHEST", 5)
+        monkeypatch.setattr(stored, "MOST_AT_ONCE", 5)
+        memory = InProcessMemory()
+        for at in range(40):
+            kind = "rare" if at < 2 else "often"
+            await memory.create_run(RunRecord(f"r{at:02}", kind, "completed", created_at=1.0, updated_at=1.0 + at))
+        query: dict[str, Any] = {"limit": 2, "agent": "rare"}
+        seen: list[str] = []
+        async with client(await serve_agents(clerk(), memory=memory)) as http:
+            while "before" not in query or query["before"] is not None:
+                page = (await http.get("/runs", params=query)).json()
+                seen += [each["id"] for each in page["runs"]]
+                query["before"] = page["next"]
+
+        assert seen == ["r01", "r00"]
 
     async def test_lists_and_shows_runs(self, serve_agents: Any, memory: str) -> None:
         """A run is listed by its status and its session, and shown step by step with times and usage."""

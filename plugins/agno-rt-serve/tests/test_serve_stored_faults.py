@@ -13,9 +13,11 @@ from agno_rt.errors import (
     AgnoError,
     BackendError,
     Blocked,
+    ContextOverflow,
     Forbidden,
     JournalMismatch,
     LimitExceeded,
+    RunRolledBack,
     StepUncertain,
     UsageError,
 )
@@ -57,6 +59,7 @@ async def run_and_read(served: Any, agent: str) -> tuple[dict[str, Any], dict[st
         (BackendError(SECRET, hint=SECRET), False),
         (UsageError("say more", hint="Please."), True),
         (Forbidden("not yours"), True),
+        (RunRolledBack("another run took its place"), True),
         (Blocked("not here", guard="g"), True),
         (LimitExceeded("too many", limit="turns", hint="Fewer."), True),
     ],
@@ -107,6 +110,21 @@ async def test_developers_see_stored_errors(serve_agents: Any) -> None:
 
     assert SECRET in stored["error"]
     assert SECRET in stored["steps"][-1]["text"]
+
+
+async def test_a_conversation_that_is_too_long(serve_agents: Any) -> None:
+    """A conversation that does not fit is a 413 that says so, not a fault of the server."""
+    served = await serve_agents(Agent(Raising(ContextOverflow(SECRET)), "a", memory=STORED))
+    async with httpx2.AsyncClient(base_url=served.url, timeout=PATIENCE) as http:
+        answer = await http.post("/agents/a/runs", json={"input": "x"})
+    told = answer.json()["error"]
+    ended, stored, texts = await run_and_read(served, "a")
+
+    assert (answer.status_code, told["code"]) == (413, "context_overflow")
+    assert "does not fit into the model's context" in told["message"]
+    assert told["hint"].startswith("Send less")
+    assert SECRET not in answer.text + texts
+    assert stored["error"] == ended["error"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 // Stored runs: a list by status, and the view of one run with its steps and actions.
 
 import { at, call, get, stream } from "./api.js";
-import { copyButton, el, lasted, plural, timeNode } from "./dom.js";
+import { copyButton, el, lasted, plural, timeNode, toast } from "./dom.js";
 import { Markdown } from "./markdown.js";
 import { fault } from "./parts.js";
 import { graph } from "./pictures.js";
@@ -12,8 +12,8 @@ const STATUSES = ["", "running", "paused", "completed", "failed", "cancelled", "
 const PAGE = 50;
 const STAY = Symbol("the view stays");
 
-export async function showRuns(place, { status = "", limit = PAGE, again }) {
-  const { runs } = await get("/runs", { status, limit });
+export async function showRuns(place, { status = "", again }) {
+  const { runs, next } = await get("/runs", { status, limit: PAGE });
   place.append(
     el("h2", {}, "Runs"),
     el(
@@ -44,33 +44,37 @@ export async function showRuns(place, { status = "", limit = PAGE, again }) {
     );
     return;
   }
-  place.append(
+  const list = el("ul", { class: "runs" });
+  const more = el("button", { type: "button", class: "plain" }, "Show more");
+  const add = (page) => {
+    list.append(...page.runs.map(drawLine));
+    more.hidden = !page.next;
+    more.onclick = async () => {
+      try {
+        const first = list.children.length;
+        add(await get("/runs", { status, limit: PAGE, before: page.next }));
+        list.children[first]?.querySelector("a").focus();
+      } catch (problem) {
+        toast(problem.words);
+      }
+    };
+  };
+  add({ runs, next });
+  place.append(list, more);
+}
+
+function drawLine(run) {
+  return el(
+    "li",
+    { "data-state": statusOf(run) },
     el(
-      "ul",
-      { class: "runs" },
-      runs.map((run) =>
-        el(
-          "li",
-          { "data-state": statusOf(run) },
-          el(
-            "a",
-            { href: `#runs/${encodeURIComponent(run.id)}` },
-            el("span", { class: "dot" }),
-            el("span", { class: "title" }, run.input || "No text"),
-            el("span", { class: "meta" }, `${run.agent} · ${statusOf(run)} · `, timeNode(run.updated_at)),
-          ),
-        ),
-      ),
+      "a",
+      { href: `#runs/${encodeURIComponent(run.id)}` },
+      el("span", { class: "dot" }),
+      el("span", { class: "title" }, run.input || "No text"),
+      el("span", { class: "meta" }, `${run.agent} · ${statusOf(run)} · `, timeNode(run.updated_at)),
     ),
   );
-  if (runs.length >= limit)
-    place.append(
-      el(
-        "button",
-        { type: "button", class: "plain", click: () => again({ status, limit: limit + PAGE }) },
-        "Show more",
-      ),
-    );
 }
 
 const EVERY = 1500; // milliseconds between two looks at a run under way

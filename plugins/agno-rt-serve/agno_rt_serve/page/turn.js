@@ -4,6 +4,8 @@ import { copyButton, el, lasted, say } from "./dom.js";
 import { drawInput, drawPart, textOf } from "./parts.js";
 import { RunDetails } from "./run_details.js";
 
+const REST = 4; // the rest after a drawing, in times of its length
+
 export class Turn {
   // `acts` has the actions of the buttons below an answer: {again, edit}.
   constructor(input, agent, acts) {
@@ -17,6 +19,7 @@ export class Turn {
     this.asking = false; // whether the model is asked, and has not answered
     this.begun = 0; // number of parts when the model was asked last
     this.changed = new Set();
+    this.took = 0; // milliseconds of the last drawing
     this.within = new Map(); // the parts of the runs within, by their ids
     this.told = new Set(); // ids of the approvals that were shown
     this.answer = el("div", { class: "answer" });
@@ -198,19 +201,23 @@ export class Turn {
     return this.parts.findLast((one) => one.kind === "tool" && one.id === call.id);
   }
 
-  // Draw at most once a frame; a page in the background has no frames, hence the timer.
+  // Draw at most once a frame, and rest for several times as long as a drawing takes: a table is drawn as a whole with
+  // each piece of it, and the page must stay usable while a long one comes. A page in the background has no frames.
   #schedule() {
     if (this.scheduled) return;
     this.scheduled = true;
-    if (document.hidden) setTimeout(() => this.draw(), 200);
+    const rest = Math.max(REST * this.took, document.hidden ? 200 : 0);
+    if (rest > 100) setTimeout(() => this.draw(), rest);
     else requestAnimationFrame(() => this.draw());
   }
   draw() {
+    const began = performance.now();
     this.scheduled = false;
     this.#following(() => {
       for (const part of this.changed) drawPart(this.answer, part);
       this.changed.clear();
     });
+    this.took = performance.now() - began;
   }
   // Change the answer; if its end was in view, keep it in view.
   #following(change) {

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 AGENTS = '''
-from agno_rt import Agent, ModelResponse, ToolCall, tool
+from agno_rt import Agent, MemoryPolicy, ModelResponse, ToolCall, tool
 
 @tool
 def add(number: int) -> str:
@@ -33,6 +33,7 @@ class Counter:
         return ModelResponse(f"Counted to {done}.")
 
 counter = Agent(Counter(), "plain", tools=[add], limits={"turns": 100, "tool_calls": 100})
+kept = Agent(Counter(), "kept", memory=MemoryPolicy(journal=True))
 '''
 
 
@@ -91,3 +92,16 @@ def test_an_answer_with_many_tool_calls(chat: Any) -> None:
     expect(chat.page.locator(".asked").last).to_have_text("count to 45")
     expect(chat.page.locator(".turn").last.locator(".tool")).to_have_count(45)
     expect(chat.button("Ask again")).to_be_visible()
+
+
+def test_many_runs(chat: Any) -> None:
+    """More runs are added below those that are shown, and the keyboard goes on at the first of them."""
+    for number in range(1, 61):
+        assert chat.page.request.post(f"{chat.url}/agents/kept/runs", data={"input": f"run {number}"}).ok
+    chat.open("runs")
+    runs = chat.page.locator(".runs li")
+    expect(runs).to_have_count(50)
+    chat.page.locator("#view").get_by_role("button", name="Show more").click()
+    expect(runs.nth(59)).to_contain_text("run 1")
+    expect(runs.nth(50).get_by_role("link")).to_be_focused()
+    expect(runs.nth(50)).to_be_in_viewport()

@@ -216,3 +216,13 @@ def test_a_link_that_leads_nowhere_is_text(chat: Any) -> None:
     colour = "one => getComputedStyle(one).color"
     assert chat.said.locator("a").evaluate(colour) == chat.said.locator("p").evaluate(colour)
     expect(chat.said.locator("a[href]")).to_have_count(0)
+
+
+def test_long_tables_are_drawn_in_linear_time(chat: Any) -> None:
+    """Cells have directions of their own, a table has none: browsers would seek it in all cells, for each new cell."""
+    rows = "\n".join(f"| row {number} | \u05d0 |" for number in range(30))
+    chat.asked(f"say | a | b |\n|--|--|\n{rows}\n\nThe end.")
+    table = chat.said.locator("table")
+    expect(table.locator("td")).to_have_count(60)
+    expect(table).not_to_have_attribute("dir", "auto")
+    assert table.locator("td").last.evaluate("cell => getComputedStyle(cell).direction") == "rtl"

@@ -12,7 +12,7 @@ import trio
 from agno_rt import AgnoError, Event
 from agno_rt.events import RunEnded
 from agno_rt.messages import Usage
-from agno_rt.run_store import MOST_APPROVALS, EventLog
+from agno_rt.run_store import LATE_SECONDS, MOST_APPROVALS, EventLog, tells_end
 from agno_rt_serve import log
 from agno_rt_serve.api.approvals import Shown
 from agno_rt_serve.api.faults import Faults
@@ -28,8 +28,7 @@ from agno_rt_serve.http.asgi import Message, Receive, Scope, Send, header, respo
 __all__ = ["RunEvents"]
 
 
-LATE_SECONDS = 10.0
-"""How long the event of a run's end may come after the end is stored. A killed process leaves a run without one."""
+_decode = msgspec.json.Decoder(Event).decode
 
 
 class EventsQuery(msgspec.Struct, forbid_unknown_fields=True):
@@ -115,8 +114,10 @@ class RunEvents:
             return bool(await self._site.runtime.find_stopped([record]))
         if record.updated_at < time.time() - LATE_SECONDS:
             return True
-        end = msgspec.json.decode((await events.load_events(run, after=last - 1))[0][1])
-        return bool(end["type"] == "run_ended" and end["status"] == record.status)
+        try:
+            return tells_end(_decode((await events.load_events(run, after=last - 1))[0][1]), record)
+        except msgspec.MsgspecError:
+            return False  # a newer version wrote the event: following it says so
 
     async def stream(self, run: str, after: int, send: Send, within: EventsWithin | None = None) -> None:
         """Send the events with numbers above `after` as server-sent events, until the run is over or paused.

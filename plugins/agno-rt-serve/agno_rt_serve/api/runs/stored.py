@@ -72,17 +72,21 @@ class StoredRuns:
     async def _list(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = read_query(scope, RunQuery)
         place = None if asked.before is None else read_cursor(asked.before)
-        found = await self._find_page(scope, asked, place)
-        shown = found[: asked.limit]
-        after = make_cursor(shown[-1].updated_at, shown[-1].id) if len(found) > len(shown) else None
+        shown, last = await self._find_page(scope, asked, place)
+        after = None if last is None else make_cursor(last.updated_at, last.id)
         rendered = await self._render_records(shown)
         await respond(send, 200, JSON, msgspec.json.encode({"runs": rendered, "next": after}))
 
-    async def _find_page(self, scope: Scope, asked: RunQuery, place: Place | None) -> list[RunRecord]:
-        """Return the runs after the place, one more than a page has if there is a next page."""
+    async def _find_page(
+        self, scope: Scope, asked: RunQuery, place: Place | None
+    ) -> tuple[list[RunRecord], RunRecord | None]:
+        """Return the page of runs after the place, and the run after which the next page begins, if there may be one.
+
+        A page is shorter than asked if there are too many other runs to look through at once: the next page goes on.
+        """
         store, reach = self._site.run_store(), reach_of(scope, asked.user)
         if asked.request is not None:
-            return await self._find_of_request(scope, asked, place)
+            return _cut(await self._find_of_request(scope, asked, place), asked.limit)
         count, read = asked.limit + 1, 0
         found: list[RunRecord] = []
         while True:
@@ -96,8 +100,10 @@ class StoredRuns:
             )
             found += [each for each in records if self._is_wanted(scope, asked, each)]
             read += len(records)
-            if len(found) > asked.limit or len(records) < count or read >= FARTHEST:
-                return found
+            if len(found) > asked.limit or len(records) < count:
+                return _cut(found, asked.limit)
+            if read >= FARTHEST:
+                return found, records[-1]
             place, count = (records[-1].updated_at, records[-1].id), max(count, MOST_AT_ONCE)
 
     async def _find_of_request(self, scope: Scope, asked: RunQuery, place: Place | None) -> list[RunRecord]:
@@ -142,3 +148,8 @@ class StoredRuns:
             del made["owner"]
             shown.append(made | {"stopped": record.id in stopped})
         return shown
+
+
+def _cut(found: list[RunRecord], limit: int) -> tuple[list[RunRecord], RunRecord | None]:
+    """Return the first runs, at most `limit`, and the last of them if there are more."""
+    return (found, None) if len(found) <= limit else (found[:limit], found[limit - 1])
