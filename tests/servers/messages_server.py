@@ -246,6 +246,7 @@ def events(turn: Turn, size: int = 7) -> Iterator[dict[str, Any]]:
 
 
 def _split_block(block: Mapping[str, Any], size: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    deltas: list[dict[str, Any]]
     match block["type"]:
         case "text":
             deltas = [{"type": "text_delta", "text": piece} for piece in _cut(block["text"], size)]
