@@ -33,6 +33,7 @@ from agno_rt.testing import (
     pause,
     run_virtually,
 )
+from agno_rt.testing.clocks import JumpingClock
 from agno_rt.wrappers.retry import Retry
 
 HI = ModelRequest([Message("user", "hi")])
