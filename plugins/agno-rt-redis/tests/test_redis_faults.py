@@ -213,7 +213,7 @@ async def test_a_restart_in_the_middle_of_a_run(own_server: Any) -> None:
 
     model = ScriptedModel([ToolCall("c1", "restart", '{"times": 1}'), "It is back."])
     agent = Agent(model, name="ops", tools=[restart], memory=MemoryPolicy(journal=True))
-    async with Runtime(memory=make_memory(own_server.url)) as runtime:
+    async with Runtime(memory=make_memory(f"{own_server.url}?timeout=60")) as runtime:
         result = await runtime.run(agent, "Restart it.", session="s")
         assert (result.content, calls) == ("It is back.", 1)
         assert (await runtime.memory.load("s")).total == 4
@@ -247,7 +247,7 @@ async def test_what_was_acknowledged_outlives_a_kill(own_server: Any) -> None:
 
 async def test_a_server_that_loads_its_data(own_server: Any) -> None:
     """A run's writes wait for a server that comes back in time."""
-    memory = make_memory(own_server.url)
+    memory = make_memory(f"{own_server.url}?timeout=60")
     await memory.create_run(RunRecord("r", "agent", owner=ME))
     own_server.end(signal.SIGKILL)
 
