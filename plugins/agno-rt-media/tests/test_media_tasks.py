@@ -174,7 +174,7 @@ async def test_the_run_gives_the_deadline_and_the_model_the_task() -> None:
 
         with ScriptedModel([first, unknown, finish, "Done."]) as model:
             async with Runtime(settings={"media": {**settings, "base_url": server.url}}) as rt:
-                limits = Limits(tool_timeout=1.0)
+                limits = Limits(tool_timeout=4.0)
                 await rt.run(Agent(model, tools=["media:video"], limits=limits), "Go.")
         posts = [request for request in server.requests if request.method == "POST"]
     told = [message.content for message in model.requests[-1].messages if message.role == "tool"]
