@@ -68,7 +68,7 @@ class Collected:
 
 async def fail(model: AnthropicModel, *, stream: bool = False) -> ModelError:
     """Return the error of a request that must fail."""
-    with trio.fail_after(20), pytest.raises(ModelError) as caught:
+    with trio.fail_after(60), pytest.raises(ModelError) as caught:
         await model.respond(ASKED, Collected() if stream else None)
     assert caught.value.provider == model.server.host
     return caught.value
@@ -255,7 +255,7 @@ class TestConnections:
         """A cancelled stream closes its connection, and the next request passes."""
         server.script = [Reply(sse(*map(event, list(events(HELLO))[:5]), end=False), "stall"), HELLO]
         model = make()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             with trio.CancelScope() as scope:
 
                 async def emit(delta: Delta) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.free_ports import find_free_port
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 _PROGRAM = "import sys; from chromadb_rust_bindings import cli; cli(['chroma', 'run', *sys.argv[1:]])"
 _NEEDED = "the server is in a wheel: pip install --no-deps chromadb"
 

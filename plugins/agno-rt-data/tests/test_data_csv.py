@@ -209,7 +209,9 @@ def test_a_race_with_links_is_lost(tmp_path: Path) -> None:
     thread = threading.Thread(target=swap)
     thread.start()
     try:
-        for _ in range(300):
+        tries = 0
+        while tries < 300 or swaps <= 10:  # however seldom the other thread gets its turn
+            tries += 1
             with suppress(ToolArgumentError):
                 assert "secret" not in read(file_path="sub/x.csv")
             with suppress(ToolArgumentError):
@@ -217,7 +219,6 @@ def test_a_race_with_links_is_lost(tmp_path: Path) -> None:
     finally:
         is_over.set()
         thread.join()
-    assert swaps > 10
     assert (tmp_path / "x.csv").read_text() == "a\nsecret\n"
 
 

@@ -102,6 +102,7 @@ async def test_a_large_change_that_is_killed_is_rolled_back(make_data: MakeData)
     data = make_data("sqlite", write=True, seconds=2)
     with pytest.raises(DatabaseError, match="longer than 2 seconds"):
         await data.execute(f"INSERT INTO orders (id, note) {numbers} SELECT x, hex(zeroblob(500)) FROM c")
+    data = make_data("sqlite", write=True)
     assert (await data.query("SELECT count(*) FROM orders", 1)).rows == [["3"]]
     await data.execute("DELETE FROM orders WHERE id = 3")
 

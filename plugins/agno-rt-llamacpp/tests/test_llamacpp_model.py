@@ -74,7 +74,7 @@ def asked(text: str) -> tuple[Message, ...]:
 
 async def becomes_idle(model: LlamaModel) -> None:
     """Wait until llama.cpp is idle, after a token or a batch of a prompt."""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         while await model.busy():
             pass
 

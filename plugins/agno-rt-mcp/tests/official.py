@@ -1,4 +1,8 @@
-"""A server made with the official SDK. Usage: official.py stdio|http|json LOG; over HTTP, it prints its port."""
+"""A server made with the official SDK. Usage: official.py stdio|http|json LOG [hold SECONDS].
+
+Over HTTP, the server prints its port. With `hold`, it says for how long its lists of tools hold; its lists of prompts
+hold ten times as long.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ from mcp.shared.exceptions import UrlElicitationRequiredError
 from pydantic import BaseModel
 
 TRANSPORT, LOG = sys.argv[1], Path(sys.argv[2])
-HINTS = {"tools/list": CacheHint(ttl_ms=1000), "prompts/list": CacheHint(ttl_ms=60_000)} if "ttl" in sys.argv else None
+HOLD = 1000 * int(sys.argv[4]) if "hold" in sys.argv else 0
+HINTS = {"tools/list": CacheHint(ttl_ms=HOLD), "prompts/list": CacheHint(ttl_ms=10 * HOLD)} if HOLD else None
 
 
 def log(entry: Any) -> None:

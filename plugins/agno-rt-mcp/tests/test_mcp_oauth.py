@@ -29,6 +29,7 @@ from agno_rt import Agent, Runtime
 from agno_rt.errors import ConfigError, PluginError, UsageError
 from agno_rt.plugins import PluginHost
 from agno_rt.testing import ScriptedModel
+from tests.free_ports import find_free_port
 from tests.servers.oauth_issuer import Issuer, serving
 
 # The SDK leaves generators of httpx2 unfinished when it has read the answer in a stream of events.
@@ -64,7 +65,7 @@ async def log_in_as_person(settings: ServerSettings, **more: Any) -> Any:
             async def show(address: str) -> None:
                 nursery.start_soon(visit, address)
 
-            return await log_in(settings, show, **{"seconds": 20.0} | more)
+            return await log_in(settings, show, **{"seconds": 60.0} | more)
     except BaseExceptionGroup as group:
         [error] = group.exceptions
         raise error from None
@@ -407,7 +408,7 @@ async def test_foreign_answers_of_the_browser_are_ignored(issuer: Issuer) -> Non
         await visit(address)
 
     async with trio.open_nursery() as nursery:
-        await log_in(server(issuer), show, seconds=20.0)
+        await log_in(server(issuer), show, seconds=60.0)
     assert issuer.counts["authorization_code"] == 1
 
 
@@ -431,9 +432,9 @@ async def test_a_client_of_the_settings_is_not_registered(issuer: Issuer) -> Non
     document = "https://client.example/agno.json"
     for name, known in (("mine", None), (document, True), (document, None)):
         issuer.metadata = {"client_id_metadata_document_supported": known}
-        way = "http://127.0.0.1:8765/callback"
-        issuer.clients[name] = {"redirect_uris": [way]}
-        await log_in_as_person(server(issuer, oauth=OAuthSettings(client_id=name, port=8765)))
+        port = find_free_port()
+        issuer.clients[name] = {"redirect_uris": [f"http://127.0.0.1:{port}/callback"]}
+        await log_in_as_person(server(issuer, oauth=OAuthSettings(client_id=name, port=port)))
     assert [each["client_id"] for each in issuer.asked] == ["mine", document, "client2"]
     assert issuer.counts["register"] == 1
 
@@ -524,12 +525,13 @@ def test_ten_calls_renew_once_under_many_schedules(issuer: Issuer, run_schedules
 
 def test_the_doctor_tells_of_a_missing_login(issuer: Issuer) -> None:
     """A client of the settings without a login is a finding; after the login there is none."""
-    issuer.clients["mine"] = {"redirect_uris": ["http://127.0.0.1:8766/callback"]}
-    oauth = {"client_id": "mine", "port": 8766}
+    port = find_free_port()
+    issuer.clients["mine"] = {"redirect_uris": [f"http://127.0.0.1:{port}/callback"]}
+    oauth = {"client_id": "mine", "port": port}
     settings = {"servers": {"tickets": {"url": issuer.url, "oauth": oauth}}}
     [found] = PluginHost().examine("mcp", settings)
     assert (found.level, found.hint) == ("warning", "Log in: agno-rt mcp login tickets")
-    trio.run(log_in_as_person, server(issuer, oauth=OAuthSettings(client_id="mine", port=8766)))
+    trio.run(log_in_as_person, server(issuer, oauth=OAuthSettings(client_id="mine", port=port)))
     assert list(PluginHost().examine("mcp", settings)) == []
 
 
@@ -560,7 +562,7 @@ def test_the_command_logs_in_and_out(issuer: Issuer, tmp_path: Path) -> None:
     refused = run("check", "tickets")
     assert refused.returncode == 1
     assert "agno-rt mcp login tickets" in refused.stderr
-    words = [*command, "login", "tickets", "--no-browser", "--timeout", "30"]
+    words = [*command, "login", "tickets", "--no-browser", "--timeout", "60"]
     pipe = subprocess.PIPE
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True) as login:
         assert login.stderr is not None
@@ -568,7 +570,7 @@ def test_the_command_logs_in_and_out(issuer: Issuer, tmp_path: Path) -> None:
         assert "Log in at tickets" in login.stderr.readline()
         trio.run(visit, login.stderr.readline().strip())
         assert "Logged in at tickets, with read." in login.stdout.read()
-        assert login.wait(20) == 0
+        assert login.wait(60) == 0
     assert run("call", "tickets", "read").stdout == "read\n"
     assert "took the tokens back" in run("logout", "tickets").stdout
     assert "no login" in run("logout", "tickets").stderr

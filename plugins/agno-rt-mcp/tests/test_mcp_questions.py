@@ -17,11 +17,13 @@ from agno_rt_mcp.forms import make_type
 from agno_rt_mcp.settings import ServerSettings
 
 from agno_rt import Agent, Runtime
+from agno_rt.events import Event, ToolEnded
 from agno_rt.memory import MemoryPolicy
 from agno_rt.messages import ToolCall
 from agno_rt.models import ModelRequest, ModelResponse
 from agno_rt.result import RunResult
 from agno_rt.testing import ScriptedModel
+from agno_rt.testing.clocks import JumpingClock
 
 # The SDK leaves generators of httpx2 unfinished when it has read the answer in a stream of events.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'http(x|core)2:ResourceWarning")
@@ -90,6 +92,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         assert process.stdout is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}/mcp", log
         process.kill()
+
+
+@pytest.fixture
+def clock() -> JumpingClock:
+    """Return the clock of the test's trio run: pytest-trio takes a fixture that is a clock."""
+    return JumpingClock()
 
 
 @pytest.fixture
@@ -178,8 +186,9 @@ async def test_a_visit_refused_is_the_error_of_the_call(asker: Asker) -> None:
     assert "-32042" in str((await asker.answer(await asker.run(), None)).content)
 
 
-async def test_a_question_among_several_calls_has_nobody_to_answer(asker: Asker) -> None:
+async def test_a_question_among_several_calls_has_nobody_to_answer(asker: Asker, clock: JumpingClock) -> None:
     """The earlier protocol does not tell whose question it is, and so the server is told that nobody answers."""
+    is_answered = trio.Event()
     asker.calling("legacy", "confirm", item="lamp")
     calls = (ToolCall("1", "confirm", {"item": "lamp"}), ToolCall("2", "hang"))
 
@@ -187,11 +196,19 @@ async def test_a_question_among_several_calls_has_nobody_to_answer(asker: Asker)
         told = [message.text for message in request.messages if message.role == "tool"]
         return ModelResponse(told[0]) if told else ModelResponse("", calls)
 
+    def observe(event: Event) -> None:
+        if isinstance(event, ToolEnded) and event.call.name == "confirm":
+            is_answered.set()
+
+    async def end_other_call() -> None:
+        await is_answered.wait()
+        clock.jump(60)
+
     agent = asker.make_agent()
-    agent.model, agent.limits = ScriptedModel(respond), {"tool_timeout": 3.0}  # for the answered call, too
-    async with Runtime() as runtime:
-        with trio.fail_after(20):
-            assert (await runtime.run(agent, "go")).content == "kept: cancel"
+    agent.model, agent.limits = ScriptedModel(respond), {"tool_timeout": 60.0}
+    async with Runtime(observers=[observe]) as runtime, trio.open_nursery() as nursery:
+        nursery.start_soon(end_other_call)
+        assert (await runtime.run(agent, "go")).content == "kept: cancel"
 
 
 def test_forms_have_defaults_bounds_and_choices() -> None:

@@ -373,7 +373,7 @@ class TestStreams:
         piece = streamed({"type": "response.output_text.delta", "delta": "A"}, ending="stall")
         server.play(WireReply(ending="silent"), piece, whole(message("fine")))
         model = make(max_connections=1)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             for count in (1, 2):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(model.respond, ASKED)

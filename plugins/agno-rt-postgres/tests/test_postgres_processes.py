@@ -60,7 +60,7 @@ async def test_a_restart_in_the_middle_of_a_run(make_memory: Callable[..., Postg
 WORKER = """
 import socket, sys
 import trio
-from agno_rt import Agent, Runtime, ToolCall, tool
+from agno_rt import Agent, RunContext, Runtime, ToolCall, tool
 from agno_rt.memory import MemoryPolicy
 from agno_rt.testing import ScriptedModel
 
@@ -68,15 +68,14 @@ from agno_rt.testing import ScriptedModel
 socket.gethostname = lambda: "another-host"
 
 @tool
-async def wait() -> str:
-    print(run.id, flush=True)
+async def wait(context: RunContext) -> str:
+    print(context.run_id, flush=True)
     await trio.sleep_forever()
 
 async def main():
-    global run
     agent = Agent(ScriptedModel([ToolCall("c", "wait", "{}")]), "a", tools=[wait], memory=MemoryPolicy(journal=True))
     async with Runtime(memory=sys.argv[1]) as rt:
-        run = await rt.start(agent, "go")
+        await rt.start(agent, "go")
 
 trio.run(main)
 """

@@ -24,7 +24,7 @@ from agno_rt_redis.link import Link
 from tests.free_ports import find_free_port
 
 SERVER = os.environ.get("AGNO_RT_TEST_REDIS", "redis://127.0.0.1:6379/0")
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 def do_without(why: str) -> None:

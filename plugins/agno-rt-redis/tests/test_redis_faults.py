@@ -42,7 +42,7 @@ class TestThroughProxy(MemoryContract, RunContract):
     def _a_proxy(self, redis_url: str) -> Iterator[None]:
         address = make_memory(redis_url).address
         with open_proxy(address.host, address.port) as self.proxy:
-            self.url = f"redis://127.0.0.1:{self.proxy.port}/0?prefix={address.prefix}&timeout=0.3"
+            self.url = f"redis://127.0.0.1:{self.proxy.port}/0?prefix={address.prefix}&timeout=5"
             yield
 
     def make_memory(self) -> RedisMemory:
@@ -144,10 +144,10 @@ async def test_a_connection_that_is_cut_again_and_again(redis_url: str) -> None:
 async def test_a_server_that_does_not_answer(redis_url: str) -> None:
     """A stalled connection ends a call in its time with a clear error; afterwards the memory works on."""
     # The calls that are answered have this time, too, on a machine with other work.
-    with memory_through_proxy(redis_url, timeout=1.5) as (proxy, memory):
+    with memory_through_proxy(redis_url, timeout=3.0) as (proxy, memory):
         version = await memory.append("s", HI, version=0)
         proxy.stall()
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             for call in (memory.load("s"), memory.append("s", HI, version=version)):
                 with pytest.raises(BackendError, match=r"no answer|connect") as caught:
                     await call
@@ -167,7 +167,7 @@ async def test_a_server_that_does_not_answer(redis_url: str) -> None:
 
 async def test_one_connection_stalls(redis_url: str) -> None:
     """A call over a stalled connection gets an answer over another connection."""
-    with memory_through_proxy(redis_url, timeout=3.0) as (proxy, memory):
+    with memory_through_proxy(redis_url, timeout=10.0) as (proxy, memory):
         version = await memory.append("s", HI, version=0)
         proxy.stall()
 
@@ -213,7 +213,7 @@ async def test_a_restart_in_the_middle_of_a_run(own_server: Any) -> None:
 
     model = ScriptedModel([ToolCall("c1", "restart", '{"times": 1}'), "It is back."])
     agent = Agent(model, name="ops", tools=[restart], memory=MemoryPolicy(journal=True))
-    async with Runtime(memory=make_memory(own_server.url)) as runtime:
+    async with Runtime(memory=make_memory(f"{own_server.url}?timeout=60")) as runtime:
         result = await runtime.run(agent, "Restart it.", session="s")
         assert (result.content, calls) == ("It is back.", 1)
         assert (await runtime.memory.load("s")).total == 4
@@ -247,7 +247,7 @@ async def test_what_was_acknowledged_outlives_a_kill(own_server: Any) -> None:
 
 async def test_a_server_that_loads_its_data(own_server: Any) -> None:
     """A run's writes wait for a server that comes back in time."""
-    memory = make_memory(own_server.url)
+    memory = make_memory(f"{own_server.url}?timeout=60")
     await memory.create_run(RunRecord("r", "agent", owner=ME))
     own_server.end(signal.SIGKILL)
 
@@ -269,7 +269,7 @@ async def test_followers_of_a_run_whose_connection_is_cut(redis_url: str) -> Non
         seen: list[bytes] = []
 
         async def follow() -> None:
-            while await memory.wait_events("r", after=len(seen), seconds=30):
+            while await memory.wait_events("r", after=len(seen), seconds=60):
                 seen.extend(event for _, event in await memory.load_events("r", after=len(seen)))
 
         async with trio.open_nursery() as nursery:
@@ -292,14 +292,14 @@ async def test_a_wait_that_is_cancelled_leaves_nothing(own_server: Any) -> None:
     for _ in range(20):
         with trio.move_on_after(0.005):
             await memory.wait_events("r", after=0, seconds=60)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while await link.call(b"PUBSUB", b"CHANNELS"):
             await trio.lowlevel.checkpoint()
-    clients = await link.call(b"CLIENT", b"LIST")
-    assert len(clients.splitlines()) <= 3
+        while len((await link.call(b"CLIENT", b"LIST")).splitlines()) > 3:
+            await trio.lowlevel.checkpoint()
     await memory.aclose()
     other = make_memory(own_server.url)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while len((await other._link().call(b"CLIENT", b"LIST")).splitlines()) > 1:
             await trio.lowlevel.checkpoint()
     await other.aclose()
@@ -323,7 +323,7 @@ async def test_cancelled_writes_are_whole(redis_url: str) -> None:
 async def test_waits_for_requests_end(own_server: Any) -> None:
     """A wait ends after its seconds, and when the server ends the connection, since a message may be lost."""
     memory = make_memory(own_server.url)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         await memory.wait_requests(["r"], seconds=3_600)  # until the server sends the messages
         await memory.wait_requests(["r"], seconds=0.01)
         async with trio.open_nursery() as nursery:

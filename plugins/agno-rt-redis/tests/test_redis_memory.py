@@ -379,7 +379,7 @@ async def test_requests_to_a_run_are_told(redis_url: str, ask: str) -> None:
     """A process is told of a cancellation or a signal from another process, and of no other run's."""
     owner, other = make_memory(redis_url), make_memory(redis_url)
     assert isinstance(owner, RequestStore)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         for run in ("r", "s"):
             await owner.create_run(RunRecord(run, "agent", owner=ME))
         await owner.wait_requests(["r"], seconds=3_600)  # until the server sends the messages

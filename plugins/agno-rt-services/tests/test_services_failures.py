@@ -23,9 +23,16 @@ from agno_rt import Agent, MemoryPolicy, Runtime, Tool, ToolCall
 from agno_rt.errors import ConfigError, NotFound, UsageError
 from agno_rt.readiness import check_ready
 from agno_rt.testing import CancelPoint, ScriptedModel, WireReply, WireServer, cancel_everywhere, open_wire_server
+from agno_rt.testing.clocks import JumpingClock
 from tests.servers.service_formats import KEY, call_tool, render
 
 ISSUES = render({"issues": []})
+
+
+@pytest.fixture
+def clock() -> JumpingClock:
+    """Return the clock of the test's trio run: pytest-trio takes a fixture that is a clock."""
+    return JumpingClock()
 
 
 def make_service(server: WireServer, **changes: Any) -> Service:
@@ -120,16 +127,29 @@ async def test_a_server_that_is_not_there() -> None:
     assert "not known" not in told
 
 
-async def test_a_slow_answer_ends_by_its_limit() -> None:
+async def test_a_slow_answer_ends_by_its_limit(clock: JumpingClock) -> None:
     """A server without a first byte, and one that stops in the middle, are left after the limits."""
-    async with open_wire_server(WireReply(ending="silent")) as server:
-        told = await search(server, read_timeout=0.05, retries=0)
-        await server.wait_idle()
-    assert "stalled: nothing came for 0.05 s before it answered" in told
-    async with open_wire_server(WireReply((b"{",), ending="stall")) as server:
-        told = await comment(server, timeout=0.1)
-        await server.wait_idle()
-    assert "jira took longer than 0.1 s" in told
+
+    async def end(server: WireServer) -> None:
+        await server.wait_stalled()
+        while True:  # the client may begin to wait for the answer a moment later
+            clock.jump(60)
+            await trio.sleep(0.01)
+
+    async with open_wire_server(WireReply(ending="silent")) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(end, server)
+        told = await search(server, read_timeout=60, timeout=60_000, retries=0)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await server.wait_idle()
+    assert "stalled: nothing came for 60 s before it answered" in told
+    async with open_wire_server(WireReply((b"{",), ending="stall")) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(end, server)
+        told = await comment(server, read_timeout=60_000, timeout=60)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await server.wait_idle()
+    assert "jira took longer than 60 s" in told
     assert "not known whether the change was made" in told
 
 

@@ -96,20 +96,22 @@ def test_values(expression: str, value: str) -> None:
     ],
 )
 def test_refusals(expression: str, problem: str) -> None:
-    """A refused expression is an error for the model, within a few milliseconds."""
-    begin = time.perf_counter()
+    """A refused expression is an error for the model, within a few milliseconds of work."""
+    begin = time.thread_time()
     with pytest.raises(ToolArgumentError) as caught:
         calculate(expression)
     assert problem in str(caught.value)
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
 
 
-@settings(max_examples=300, deadline=1_000)
+@settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="0123456789.eE+-*/%^(), sqrtlogfain", max_size=60))
 def test_any_text_is_answered(expression: str) -> None:
     """Any text has a bounded answer or a refusal, and takes no time."""
+    begin = time.thread_time()
     with suppress(ToolArgumentError):
         assert len(calculate(expression)) < 1_500
+    assert time.thread_time() - begin < 1
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=6), st.decimals(places=3, min_value=-9, max_value=9))

@@ -140,15 +140,19 @@ async def test_slow_answers_end(site: Any, use: Any, answer: Any) -> None:
 
     site.answers |= {"/wait": answer(speak=wait), "/drip": answer(speak=drip), "/off": answer(speak=break_off)}
     site.answers["/mail"] = answer(speak=chat)
-    settings = site.settings(stall=0.3, timeout=0.8, retries=0)
-    waited, dripped, off, mail = await use(
-        "http", settings, *(("http_get", {"url": site.url + path}) for path in ("/wait", "/drip", "/off", "/mail"))
-    )
+
+    async def get(path: str, **limits: float) -> str:
+        [told] = await use("http", site.settings(retries=0, **limits), ("http_get", {"url": site.url + path}))
+        return str(told)
+
+    # Each call has the one limit that ends it: on a busy machine, two short limits are over in any order.
+    waited, dripped = await get("/wait", stall=0.3), await get("/drip", timeout=2)
+    off, mail = await get("/off"), await get("/mail")
     assert waited.startswith("127.0.0.1 sent nothing for 0.3 s. ")
-    assert "did not answer in full within 0.8 s" in dripped
+    assert "did not answer in full within 2 s" in dripped
     assert off.startswith("127.0.0.1 broke off")
     assert mail.startswith("127.0.0.1 broke off, or does not speak HTTP")
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while site.open:
             await trio.lowlevel.checkpoint()
 
@@ -189,9 +193,9 @@ async def test_failures_that_pass_are_tried_again(site: Any, use: Any, answer: A
 
 async def test_a_wait_does_not_outlive_the_time_of_the_call(site: Any, use: Any, answer: Any) -> None:
     """A wait beyond the time of the call is not granted to a server."""
-    site.answers["/"] = answer("busy", 429, {"retry-after": "9", **PLAIN})
-    with trio.fail_after(5):
-        [result] = await use("http", site.settings(timeout=3), ("http_get", {"url": site.url}))
+    site.answers["/"] = answer("busy", 429, {"retry-after": "90", **PLAIN})
+    with trio.fail_after(30):
+        [result] = await use("http", site.settings(timeout=60), ("http_get", {"url": site.url}))
     assert result["status_code"] == 429
 
 
@@ -271,13 +275,13 @@ async def test_a_cancelled_run_closes_its_connection(site: Any, answer: Any) -> 
                 nursery.start_soon(rt.run, make_agent(path), "?")
                 await event.wait()
                 nursery.cancel_scope.cancel()
-            with trio.fail_after(5):
+            with trio.fail_after(60):
                 while site.open:
                     await trio.lowlevel.checkpoint()
         result = await rt.run(make_agent("/ok"), "?")
         assert '"body":"ok"' in result.messages[-2].text
         assert site.open == 1  # kept for the next request
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while site.open:
             await trio.lowlevel.checkpoint()
 
@@ -322,7 +326,7 @@ def test_a_request_cancelled_anywhere_leaves_nothing() -> None:
             with point:
                 reply = await client.send(Request("GET", f"http://127.0.0.1:{port}/"))
             await client.aclose()
-            with trio.fail_after(5):
+            with trio.fail_after(60):
                 while open_connections:
                     await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
@@ -342,7 +346,7 @@ async def test_an_answer_that_is_refused_gives_its_connection_back(site: Any, us
     }
     paths = ["/brotli", "/long"] * 5 + ["/ok"]
     calls = [("http_get", {"url": site.url + path}) for path in paths]
-    results = await use("http", site.settings(connections=1, max_bytes=1_000, timeout=5), *calls)
+    results = await use("http", site.settings(connections=1, max_bytes=1_000, timeout=60), *calls)
     assert results[-1]["body"] == "ok"
 
 

@@ -21,7 +21,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 AGENTS = Path(__file__).with_name("served_agents.py")
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @attrs.define

@@ -305,7 +305,7 @@ async def test_a_client_that_vanishes(mode: str, web: Any) -> None:
     project.log.write_text("")
     call: dict[str, Any] = {"name": "slow", "arguments": {"input": "x"}}
     headers = dict(ACCEPT)
-    async with httpx2.AsyncClient(timeout=30) as http, trio.open_nursery() as nursery:
+    async with httpx2.AsyncClient(timeout=60) as http, trio.open_nursery() as nursery:
         if mode == "legacy":
             opened = await http.post(url, json=INITIALIZE, headers=headers)
             headers["Mcp-Session-Id"] = opened.headers["mcp-session-id"]

@@ -47,7 +47,7 @@ async def opened(transport: str, web: Any, agents: Agents, mode: str, **options:
 
 async def approve(url: str, run: str) -> None:
     """Approve the call of a run on the server's own page."""
-    async with httpx2.AsyncClient(base_url=url.removesuffix("/mcp"), timeout=30) as http:
+    async with httpx2.AsyncClient(base_url=url.removesuffix("/mcp"), timeout=60) as http:
         [approval] = (await http.get("/approvals", params={"run": run})).json()["approvals"]
         assert (await http.post(f"/approvals/{approval['id']}", json={"decision": "approve"})).status_code == 200
 
@@ -125,14 +125,15 @@ async def test_progress_and_cancellation(transport: str, mode: str, web: Any, ag
 
         nursery.start_soon(call)
         await project.wait_for("hangs")
-        with trio.fail_after(30):
-            while not said or "one third" not in (said[-1][1] or ""):  # noqa: ASYNC110 - the client tells nothing more
+        with trio.fail_after(60):
+            while len(said) < 3:  # noqa: ASYNC110 - the client tells nothing more
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     await project.wait_for("was cancelled")
 
-    assert [done for done, _ in said] == sorted({done for done, _ in said})
-    assert [message for _, message in said] == ["slow begins", "calls hang", "hang: 1 of 3 one third"]
+    # The client's SDK starts a task for each report, and so may pass on reports that came together in another order.
+    assert len({done for done, _ in said}) == len(said)
+    assert [message for _, message in sorted(said)] == ["slow begins", "calls hang", "hang: 1 of 3 one third"]
 
 
 @pytest.mark.parametrize("mode", ERAS)
@@ -259,7 +260,7 @@ class TestWire:
         """Prints of the project go to stderr; nonsense is answered, and the server goes on."""
         process = self.start(agents)
         found = self.talk(process, "nonsense", "[1, 2]", "\x00\xff", '{"jsonrpc": "2.0", "id": 1, "method": "ping"}')
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
 
         assert [each.get("error", {}).get("code") for each in found] == [-32700, -32700, -32700, None]
         assert found[-1] == {"jsonrpc": "2.0", "id": 1, "result": {}}
@@ -293,7 +294,7 @@ class TestWire:
         process.stdin.write(f'{{"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {call}}}\n')
         process.stdin.flush()
         trio.run(agents.wait_for, "hangs")
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
 
         assert process.returncode == 0
         assert "was cancelled" in agents.log.read_text()

@@ -48,7 +48,7 @@ class Wire:
 
     async def wait(self, task: str, *statuses: str) -> dict[str, Any]:
         """Ask for the task until it has one of the statuses."""
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while True:
                 found: dict[str, Any] = (await self.ask("tasks/get", taskId=task))["result"]
                 if found["status"] in statuses:
@@ -59,7 +59,7 @@ class Wire:
 @asynccontextmanager
 async def opened(url: str, era: str) -> AsyncIterator[Wire]:
     """Open a client of the era."""
-    async with httpx2.AsyncClient(timeout=30) as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         wire = Wire(http, url)
         if era == "legacy":
             about = {"name": "test", "version": "1"}
