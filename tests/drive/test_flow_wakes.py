@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -23,27 +22,16 @@ from agno_rt.events import RunEnded
 from agno_rt.run_store import RunRecord
 from agno_rt.teams import Delegates, Leader
 from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere
+from tests.helpers import TimeOfDay
 
 T = TypeVar("T")
-
-
-class TimeOfDay:
-    """The time of day, which a test puts forward: a run pauses before its wait is over, however slow the machine is."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-        self._read = time.time
-
-    def __call__(self) -> float:
-        """Return the seconds since the epoch."""
-        return self._read() + self.ahead
 
 
 @pytest.fixture
 def time_of_day(monkeypatch: pytest.MonkeyPatch) -> TimeOfDay:
     """Make a time of day for this process."""
     made = TimeOfDay()
-    monkeypatch.setattr(time, "time", made)
+    monkeypatch.setattr("time.time", made)
     return made
 
 

@@ -11,7 +11,6 @@ import shutil
 import ssl
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from configparser import RawConfigParser
@@ -24,6 +23,7 @@ import pytest
 import yaml
 
 from tests.free_ports import find_free_port
+from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "deploy"
@@ -185,15 +185,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
 
 def wait_for_deeds(folder: Path, expected: set[Any], *fields: str) -> None:
     """Wait until the audit log has the deeds with these fields: a deed may be written after its answer."""
-    deadline = time.monotonic() + PATIENCE
     read = itemgetter(*fields)
-    while True:
+
+    def are_written() -> bool:
         lines = [json.loads(line) for line in (folder / "data" / "audit.jsonl").read_text().split("\n")[:-1]]
-        found = {read(line) for line in lines if line.keys() >= set(fields)}
-        if expected <= found:
-            return
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)
+        return expected <= {read(line) for line in lines if line.keys() >= set(fields)}
+
+    wait_until(are_written, PATIENCE)
 
 
 class TestProject:
