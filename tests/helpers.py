@@ -1,6 +1,9 @@
-"""Parts of small agents shared by several test modules: tools, a model that never answers, readers of results."""
+"""Parts shared by several test modules: tools, a model that never answers, readers of results, a time of day."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
 
 import trio
 
@@ -52,3 +55,23 @@ def places(rt: Runtime) -> list[LimitStatistics]:
 def name_value(value: object) -> str:
     """Name a parameter by its repr, and a bare object by its class: the address differs between processes."""
     return "an object" if type(value) is object else repr(value)
+
+
+class TimeOfDay:
+    """The time of day, which a test puts forward: a run pauses before its wait is over, however slow the machine is."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self._read = time.time
+
+    def __call__(self) -> float:
+        """Return the seconds since the epoch."""
+        return self._read() + self.ahead
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for another process, which tells nobody when the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.02)

@@ -20,7 +20,7 @@ from agno_rt.testing._tasks import is_of_trio
 
 __all__ = ["ResourceWatch"]
 
-GRACE = 1.0
+GRACE = 10.0
 """Seconds for threads and processes that are ending while nobody waits for them."""
 
 ORIGIN_DEPTH = 1

@@ -32,20 +32,30 @@ ToolT = TypeVar("ToolT", Tool, Toolkit)
 
 READS = (
     "aclose",
+    "approvals",
     "cached",
+    "cancels",
+    "check",
+    "count",
+    "export",
     "facts",
     "find",
     "get",
+    "grants",
     "list",
     "load",
+    "migrations",
     "recall",
+    "runs",
     "search",
     "session_info",
     "sessions",
+    "signals",
     "statistics",
     "wait",
 )
-"""The beginnings of the names of methods without effects."""
+"""The beginnings of the names of methods without effects. Among them are those that a runtime calls every moment, as
+`cancels`: how often, is up to the machine, so they must not count as writes."""
 
 
 class Wrapping:

@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,19 +22,9 @@ from agno_rt.events import RunEnded
 from agno_rt.run_store import RunRecord
 from agno_rt.teams import Delegates, Leader
 from agno_rt.testing import KillPoint, ScriptedModel, kill_everywhere
+from tests.helpers import TimeOfDay
 
 T = TypeVar("T")
-
-
-class TimeOfDay:
-    """The time of day, which a test puts forward: a run pauses before its wait is over, however slow the machine is."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        """Return the seconds since the epoch."""
-        return datetime.now(UTC).timestamp() + self.ahead
 
 
 @pytest.fixture

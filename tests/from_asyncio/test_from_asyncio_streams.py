@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-import trio
 
 from agno_rt import Agent, Limits, ModelRequest, ModelResponse, Runtime, ToolCall
 from agno_rt.errors import LimitExceeded, ModelError, UsageError
@@ -180,11 +179,10 @@ async def test_a_stream_is_cancelled() -> None:
 @in_asyncio
 async def test_waiting_for_one_event_is_given_up() -> None:
     """A timeout around one step loses no event and leaves the run alone."""
-    gate: list[trio.Event] = []
+    gate = Gate()
 
     async def answer(_: object) -> str:
-        gate.append(trio.Event())
-        await gate[0].wait()
+        await gate.wait()
         return "Done."
 
     async with AsyncioRuntime() as rt, rt.stream(Agent(ScriptedModel([answer])), "Hi") as stream:
@@ -196,7 +194,7 @@ async def test_waiting_for_one_event_is_given_up() -> None:
                 await anext(stream)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(stream), 0.01)
-        await rt.call(lambda _: gate[0].set())
+        await gate.open(rt)
         assert [event async for event in stream][-1] == RunEnded(stream.run_id, "completed", "Done.", usage_of(stream))
 
 

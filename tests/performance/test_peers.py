@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from agno_rt.errors import UsageError
 from benchmarks.markers import replace_between
@@ -47,7 +49,8 @@ async def few(times):
     return times / 1_000_000
 
 async def hangs(times):
-    time.sleep(60)
+    open({turns!r} + ".hangs", "w").close()
+    time.sleep(600)
 
 serve({about!r}, dict(run={run}, tool={tool}))
 """
@@ -162,12 +165,19 @@ class TestMeasuring:
         assert results.rows["run"]["agno"] == {"failed": "RuntimeError: no such model"}
         assert results.value("tool", "agno") == 3.0
 
-    async def test_a_peer_that_falls_silent(self, fakes: Fakes) -> None:
+    async def test_a_peer_that_falls_silent(self, fakes: Fakes, mock_clock: trio.testing.MockClock) -> None:
         """A silent peer fails after the time limit, and its process is ended."""
         fakes.add("agno", "hangs")
         fakes.add("agno_rt", "takes(1)")
 
-        results = await fakes.measure(limit=5.0)
+        async def let_time_pass() -> None:
+            while not await trio.Path(f"{fakes.turns}.hangs").exists():
+                await trio.lowlevel.checkpoint()
+            mock_clock.jump(5)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(let_time_pass)
+            results = await fakes.measure(limit=5.0)
 
         assert results.rows["run"]["agno"] == {"failed": "gave no answer within 5 s"}
         assert results.value("tool", "agno_rt") == 1.0

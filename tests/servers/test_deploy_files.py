@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from configparser import RawConfigParser
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pytest
 import yaml
 
 from tests.free_ports import find_free_port
+from tests.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "deploy"
@@ -181,6 +183,17 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
             process.terminate()
 
 
+def wait_for_deeds(folder: Path, expected: set[Any], *fields: str) -> None:
+    """Wait until the audit log has the deeds with these fields: a deed may be written after its answer."""
+    read = itemgetter(*fields)
+
+    def are_written() -> bool:
+        lines = [json.loads(line) for line in (folder / "data" / "audit.jsonl").read_text().split("\n")[:-1]]
+        return expected <= {read(line) for line in lines if line.keys() >= set(fields)}
+
+    wait_until(are_written, PATIENCE)
+
+
 class TestProject:
     def test_is_served(self, served: tuple[str, str, Path]) -> None:
         """The project starts as it is; a key of the command opens it, and the audit log tells of it."""
@@ -190,10 +203,9 @@ class TestProject:
             refused = http.get("/agents")
             probes = [http.get(path).status_code for path in ("/health", "/health/ready")]
             ran = http.post("/agents/assistant/runs", json={"input": "Hello"}, headers=headers)
-        events = [json.loads(line)["event"] for line in (folder / "data" / "audit.jsonl").read_text().splitlines()]
+        wait_for_deeds(folder, {"key_added", "refused", "run_ended"}, "event")
 
         assert (refused.status_code, ran.status_code, probes) == (401, 200, [200, 200])
-        assert {"key_added", "refused", "run_ended"} <= set(events)
 
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx: apt-get install nginx-light")
@@ -244,9 +256,7 @@ class TestNginx:
         assert elsewhere.status_code == 200, "the page's own origin, on a port of its own"
         assert "event: run_ended" in streamed.text
         assert ran.headers["strict-transport-security"] == "max-age=31536000"
-        lines = [json.loads(line) for line in (folder / "data" / "audit.jsonl").read_text().splitlines()]
-        # The end of a run may be written after the last piece of its answer, and so after the refusal.
-        assert ("cross_site", "127.0.0.5") in [(line.get("code"), line.get("address")) for line in lines]
+        wait_for_deeds(folder, {("cross_site", "127.0.0.5")}, "code", "address")
 
 
 def certificate(folder: Path) -> None:

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,6 +66,23 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 """Makes standard input the terminal of the process, and runs the command."""
+
+
+WAIT_TO_LOAD = """
+while not Path("go").exists() and not Path(f"go-{os.getpid()}").exists():
+    time.sleep(0.01)
+"""
+
+
+def workers_of(pid: int) -> set[int]:
+    """Return the process ids of the workers that a server has started, and that live."""
+    found: set[int] = set()
+    for task in os.listdir(f"/proc/{pid}/task"):
+        for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+            with suppress(OSError):
+                if b"--worker\0" in Path(f"/proc/{child}/cmdline").read_bytes():  # nothing is in a zombie's
+                    found.add(int(child))
+    return found
 
 
 class Lines:
@@ -127,6 +144,7 @@ class Process:
         assert self.popen.stderr is not None
         self.out, self.err = Lines(self.popen.stdout), Lines(self.popen.stderr)
         self.url = ""
+        self.patience = PATIENCE
 
     def hang_up(self) -> None:
         """Close the terminal."""
@@ -156,7 +174,7 @@ class Process:
         body = json.dumps({"input": "x", **more}).encode()
         request = urllib.request.Request(f"{self.url}/agents/{agent}/runs", body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            with urllib.request.urlopen(request, timeout=self.patience) as answer:
                 return str(json.load(answer)["content"])
         except urllib.error.HTTPError as error:
             with error:
@@ -597,6 +615,48 @@ class TestReplacing:
 
         assert process.pids() == before
         assert "agents.py" in "".join(process.err.lines)
+        assert process.end() == 0
+
+    def test_a_successor_that_dies_is_replaced(self, start: Start) -> None:
+        """A new worker that is killed is started again at once, although the old one still has runs to end."""
+        process = start("--grace", "600")
+        process.patience = 600
+        before = process.ask_each("gated")
+        process.popen.send_signal(signal.SIGHUP)
+        process.err.find("^(All workers are new)")
+        new = process.pids()
+        os.kill(min(new), signal.SIGKILL)
+        process.err.find("(was killed by signal 9; it is started again at once)")
+        wait_until(lambda: int(process.ask("quick").split()[0]) not in new)
+        assert all(map(is_alive, before))
+        process.open_gate()
+
+        assert {int(answer().split()[0]) for answer in before.values()} == before.keys()
+        assert not new & before.keys()
+        assert process.end() == 0
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+    def test_an_old_one_that_dies_meanwhile(self, start: Start, tmp_path: Path) -> None:
+        """A worker killed during the replacement is started again, and its successor hands over once it can."""
+        process = start()
+        before = process.pids()
+        (tmp_path / "agents.py").write_text(AGENTS + WAIT_TO_LOAD)
+        process.popen.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(workers_of(process.popen.pid)) == 3)
+        [new] = workers_of(process.popen.pid) - before
+        number = min(before)  # the first worker is the first to be replaced
+        os.kill(number, signal.SIGKILL)
+        wait_until(lambda: bool(workers_of(process.popen.pid) - before - {new}))
+        [again] = workers_of(process.popen.pid) - before - {new}
+        with stopped(again):  # before it has read its orders
+            (tmp_path / f"go-{new}").touch()
+            wait_until(lambda: process.ask("quick").startswith(f"{new} "))
+            time.sleep(0.5)
+        (tmp_path / "go").touch()
+        process.err.find("^(All workers are new)")
+
+        assert not process.pids() & before
+        wait_until(lambda: len(workers_of(process.popen.pid)) == 2)
         assert process.end() == 0
 
 

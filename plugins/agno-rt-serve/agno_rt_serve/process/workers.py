@@ -48,7 +48,7 @@ class _Started:
 
     `closed` is set once the worker accepts no new connection any more.
 
-    A `successor` takes its place, and serves already.
+    A `successor` takes its place, and serves already. `left` is set once the worker has one, or has ended.
     """
 
     number: int
@@ -59,6 +59,7 @@ class _Started:
     ready: bool = False
     settled: trio.Event = attrs.Factory(trio.Event)
     closed: trio.Event = attrs.Factory(trio.Event)
+    left: trio.Event = attrs.Factory(trio.Event)
     ended: trio.Event = attrs.Factory(trio.Event)
     successor: _Started | None = None
 
@@ -67,7 +68,7 @@ class _Started:
             self.process.send_signal(number)
 
     async def hand_over(self) -> None:
-        """Tell the worker that another serves in its place."""
+        """Tell the worker, which has settled, that another serves in its place."""
         try:
             await self.channel.send_all(HAND_OVER)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -172,10 +173,11 @@ class Supervisor:
             await worker.settled.wait()
             if worker.ready:
                 settled.set()
-            await worker.ended.wait()
+            await worker.left.wait()
             while worker.successor is not None:
+                # The former worker may take long to end its last runs. Its successor is looked after meanwhile.
                 worker = worker.successor
-                await worker.ended.wait()
+                await worker.left.wait()
             if self._stopping.is_set():
                 break
             proven = worker.ready and trio.current_time() - worker.began > _PROVEN
@@ -205,16 +207,21 @@ class Supervisor:
         if new is None:
             return False
         await new.settled.wait()
-        if not new.ready:
-            if not self._stopping.is_set():
-                click.echo(f"warning: the new {new.describe_end()} before it served; the old workers go on", err=True)
-            return False
         old = self._current[number]
+        # The old one may have died and been started again just now. A worker that still reads its orders would not
+        # understand that it has to hand over, and stay.
+        await old.settled.wait()
+        if new.ended.is_set():
+            if not self._stopping.is_set():
+                why = "before it served" if not new.ready else "at once"
+                click.echo(f"warning: the new {new.describe_end()} {why}; the old workers go on", err=True)
+            return False
         if old.ended.is_set():
             # It ended by itself meanwhile, and its place is taken: the new worker is one too many.
             await new.hand_over()
             return True
         self._current[number] = old.successor = new
+        old.left.set()
         await old.hand_over()
         return True
 
@@ -268,6 +275,7 @@ class Supervisor:
         self._workers.discard(worker)
         worker.settled.set()
         worker.closed.set()
+        worker.left.set()
         worker.ended.set()
 
     async def _pause(self, worker: _Started, failures: int) -> None:
