@@ -25,7 +25,8 @@ def encode_value(value: Any, *, needed: bool) -> str | None:
         return None
     try:
         text = msgspec.json.encode(value, enc_hook=plain_value)
-        check_numbers(value, text, plain_value)
+        if b"null" in text:
+            check_numbers(value, plain_value)
         return text.decode()
     except (TypeError, ValueError) as exc:
         raise UsageError(f"the given value cannot be stored: {exc}", hint="Give a value that JSON can carry.") from exc
