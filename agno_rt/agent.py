@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast, get_origin, overload
 
@@ -18,7 +19,7 @@ from agno_rt.output import Output
 from agno_rt.runnable import Drawing, Runnable
 from agno_rt.tools import Tool, Toolkit, ToolSearch, tool
 
-__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "limits_of", "memory_of", "settings_of", "tool_names"]
+__all__ = ["PLAIN_MEMORY", "Agent", "ToolLike", "hint_argument", "limits_of", "memory_of", "settings_of", "tool_names"]
 
 T = TypeVar("T", bound=attrs.AttrsInstance)
 
@@ -151,6 +152,21 @@ class Agent(_AgentFields[DepsT, OutputT]):
         ) -> Self: ...
 
         def __new__(cls, *args: Any, **fields: Any) -> Any: ...
+
+
+# The name in Python's error for an unknown argument: people write `Agent(...)`.
+_AgentFields.__init__.__qualname__ = "Agent"
+
+
+def hint_argument(exc: BaseException) -> str:
+    """Return the hint for Python's error about an unknown argument of `Agent`; empty for other exceptions."""
+    found = re.fullmatch(r"Agent\(\) got an unexpected keyword argument '(\w+)'.*", str(exc))
+    if found is None:
+        return ""
+    name = found[1]
+    if name in {field.name for field in attrs.fields(ModelSettings)}:
+        return f"Write settings={{{name!r}: ...}}."
+    return suggest("argument", name, [field.name for field in attrs.fields(_AgentFields)])
 
 
 _LONGEST = 60  # characters of a text in an agent's repr; other values get twice as many

@@ -44,6 +44,13 @@ def test_positional_use_is_the_cheap_one() -> None:
     assert Agent("m:x").name == ""
 
 
+def test_an_unknown_argument() -> None:
+    """Python's error names `Agent`, and no class behind it."""
+    options: dict[str, Any] = {"temperature": 0}
+    with pytest.raises(TypeError, match=r"^Agent\(\) got an unexpected keyword argument 'temperature'"):
+        Agent("m:x", **options)
+
+
 def test_has_slots_alone() -> None:
     """An agent has no dictionary: a misspelt setting is an error, and an agent is small."""
     assert not hasattr(Agent("m"), "__dict__")

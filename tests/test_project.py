@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,12 +132,26 @@ class TestPython:
 
         assert "agents.py" in caught.value.message
 
+    @pytest.mark.parametrize(
+        ("argument", "remedy"),
+        [
+            ("temperature", r"Write settings=\{'temperature': \.\.\.\}\."),
+            ("instruction", r"Did you mean 'instructions'\?"),
+        ],
+    )
+    def test_an_unknown_argument_of_an_agent(self, folder: Path, argument: str, remedy: str) -> None:
+        """The hint has the nearest field of an agent, or the settings of the model."""
+        (folder / "agents.py").write_text(f"from agno_rt import Agent\na = Agent('m:x', {argument}=1)")
+        with pytest.raises(ConfigError, match=f"agents.py:2 fails when it is run: .*'{argument}'") as caught:
+            load_project("agents.py")
+        assert re.search(remedy, str(caught.value.hint))
+
     def test_an_error_of_ours_stays_as_it_is(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A `ToolDefinitionError` in a file or module is passed on unchanged."""
+        """A `ToolDefinitionError` in a file or module is passed on, with its place."""
         (folder / "throwaway_bad.py").write_text("from agno_rt import tool\n@tool\ndef t(x): ...")
         monkeypatch.syspath_prepend(str(folder))
-        for source in ("throwaway_bad.py", "throwaway_bad"):
-            with pytest.raises(UsageError, match="parameter 'x' has no type"):
+        for source, place in (("throwaway_bad.py", "throwaway_bad.py:2"), ("throwaway_bad", "throwaway_bad")):
+            with pytest.raises(UsageError, match=f"^{place}: tool 't': parameter 'x' has no type"):
                 load_project(source)
 
     @pytest.mark.parametrize("source", ["agent.py", "no/agents.py"])

@@ -1,9 +1,9 @@
-"""The steps of a fork with another input: the source's steps count while names and arguments stay. Pure."""
+"""Steps that count while names and arguments stay: a fork's, of its source, and those behind a failure. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from agno_rt._decide.flow_journal import FlowReplay
 from agno_rt._decide.flow_paths import Place
@@ -14,15 +14,57 @@ from agno_rt.messages import Usage
 __all__ = ["ChangedReplay", "replay_flow"]
 
 
-def replay_flow(begun: Begun, steps: Sequence[Any]) -> FlowReplay:
+_Body: TypeAlias = Any
+"""An entry of a journal."""
+
+
+def replay_flow(begun: Begun, steps: Sequence[_Body]) -> FlowReplay:
     """Return the steps of a journal, without its beginning `begun`."""
-    if not begun.forked:
-        return FlowReplay(steps)
-    return ChangedReplay(steps[: begun.forked - 1], steps[begun.forked - 1 :])
+    first = max(0, begun.forked - 1)
+    source, own = list(steps[:first]), list[_Body]()
+    for body in steps[first:]:
+        own.append(body)
+        if isinstance(body, Ended) and body.again:
+            source, own = _split_at_failure(source, own, body.again)
+    return ChangedReplay(source, own) if source or begun.forked else FlowReplay(own)
+
+
+def _split_at_failure(
+    source: Sequence[_Body], own: Sequence[_Body], again: Sequence[str]
+) -> tuple[list[_Body], list[_Body]]:
+    """Move the steps behind the failures that ended the run from the `own` steps to the `source`; return both.
+
+    The failed steps at the paths `again` are taken once more. They may end in another way now, and then another way
+    is right behind them, too.
+    """
+    behind: dict[str, int] = {}
+    for body in (*source, *own):
+        if isinstance(body, StepBegun | StepEnded) and body.path in again:
+            for scope, number in _list_places(body):
+                behind[scope] = min(number + 1, behind.get(scope, number + 1))
+    moved = [each for each in own if _is_behind(each, behind)]
+    if not moved:
+        return list(source), list(own)
+    # What the run has left behind before does not come back.
+    known = ChangedReplay(source, own)
+    left = [each for each in source if not isinstance(each, StepBegun | StepEnded) or known._knows(each.path)]
+    return [*left, *moved], [each for each in own if not _is_behind(each, behind)]
+
+
+def _list_places(body: StepBegun | StepEnded) -> list[tuple[str, int]]:
+    """Return the place of the step, and of each group around, with the scopes."""
+    parts = body.path.split("/")
+    return [("/".join(parts[:at]), body.trail[at]) for at in range(0, len(parts), 2)]
+
+
+def _is_behind(body: _Body, behind: Mapping[str, int]) -> bool:
+    if not isinstance(body, StepBegun | StepEnded):
+        return False
+    return any(number >= behind.get(scope, number + 1) for scope, number in _list_places(body))
 
 
 class ChangedReplay(FlowReplay):
-    """The `own` steps of a fork, and those of its source.
+    """The `own` steps of a fork, and those of its source; or the steps before a failure, and those behind it.
 
     The first step of the source with other arguments now, or another name, is forgotten, and so are the steps after
     the first one, as in a fork before the step. An own step with other arguments is a `JournalMismatch`, as in any run.

@@ -88,6 +88,13 @@ class FlowReplay:
             scope = f"{place.scope}/" if place.scope else ""
             raise _mismatch(f"the workflow does {place.path}, and its journal has {scope}{known} there", place.path)
 
+    def check_end(self, taken: int) -> None:
+        """Raise `JournalMismatch` if the journal has a step after the first `taken` places of the main branch."""
+        bodies: list[StepBegun | StepEnded] = [*self._ended.values(), *self.begun.values()]
+        skipped = min((body for body in bodies if body.trail[0] >= taken), key=lambda body: body.trail, default=None)
+        if skipped is not None:
+            raise _mismatch(f"the workflow has ended without {skipped.path}, which its journal has", skipped.path)
+
     def check_group(self, place: Place) -> None:
         """Raise `JournalMismatch` if the journal has a step at the place of a group."""
         if place.path in self._ended or place.path in self.begun:

@@ -59,17 +59,20 @@ class RunsWithin:
             raise
         if result.status == "paused":
             # Its usage counts once, whether the run goes on or not: see `take_turns`.
-            journal.paused_within = {**(journal.paused_within or {}), result.run_id: (result, asked)}
+            journal.paused_within = {
+                **(journal.paused_within or {}),
+                result.run_id: (result, asked.wakes_at, asked.signals),
+            }
         else:
             turns.usage = turns.usage + result.usage
         return result
 
 
-def check_pause(value: Any, paused: Mapping[str, tuple[RunResult, AskedWithin]]) -> None:
+def check_pause(value: Any, paused: Mapping[str, tuple[RunResult, float | None, Mapping[str, int]]]) -> None:
     """Raise `ToolPaused` if a tool returned the result of a `paused` run, alone or among those of a batch."""
     values = value if isinstance(value, list | tuple) else (value,)
     found = [paused[each.run_id] for each in values if isinstance(each, RunResult) and each.run_id in paused]
     if found:
-        approvals = [approval for result, _ in found for approval in result.approvals]
-        wakes_at = min((asked.wakes_at for _, asked in found if asked.wakes_at is not None), default=None)
-        raise ToolPaused(approvals, wakes_at, {run: seen for _, asked in found for run, seen in asked.signals.items()})
+        approvals = [approval for result, _, _ in found for approval in result.approvals]
+        wakes_at = min((at for _, at, _ in found if at is not None), default=None)
+        raise ToolPaused(approvals, wakes_at, {run: seen for _, _, signals in found for run, seen in signals.items()})

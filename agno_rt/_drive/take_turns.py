@@ -114,7 +114,7 @@ async def _take_results(job: Job, turns: Turns, results: Sequence[Result]) -> No
         return
     if journal.paused_within:
         # After the last result was stored: when a paused run goes on, its result has the usage of all of the run.
-        turns.usage = sum((result.usage for result, _ in journal.paused_within.values()), turns.usage)
+        turns.usage = sum((result.usage for result, *_ in journal.paused_within.values()), turns.usage)
         journal.paused_within = None
     paused = [(call, each) for call, each in zip(turns.calls, results, strict=True) if isinstance(each, ToolPaused)]
     waiting = [made for call, each in paused for made in (call.id, *each.calls)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
 import msgspec
@@ -162,13 +162,13 @@ class Journal(msgspec.Struct, eq=False):
     `waiting` has the approvals for which the run pauses now. `gone` is called when the run is no longer under way.
     `owe` takes a function that stores the run's end, to call again later if the end cannot be stored now. `output` and
     `again` are a workflow's for its end, see `Ended`. `forced` tells that the run was taken over by force; `signals`
-    are the signals of a resumed run. `paused_within` has the results and options of paused runs within the calls of the
-    present process. `first` is the first entry, once it is stored. `news` tells of decisions and signals. `wakes` is
-    set if the runtime wakes paused runs, `is_within` for a run within a flow, which the flow wakes. `late` has entries
-    to store together with the next one, `cut` the calls that a stop has cut off, by turn and id. `hold` holds the
-    runtime's lease and returns the owner's name, if the store needs leases; `lost` is set when the lease was lost:
-    nothing is written then. `flush` stores the events that the run has sent, if they are logged. `scope` is the scope
-    of a run in the caller's task.
+    are the signals of a resumed run. `paused_within` has the results of paused runs within the calls of the present
+    process, each with the time at which the run goes on and the signals seen, see `AskedWithin`. `first` is the first
+    entry, once it is stored. `news` tells of decisions and signals. `wakes` is set if the runtime wakes paused runs,
+    `is_within` for a run within a flow, which the flow wakes. `late` has entries to store together with the next one,
+    `cut` the calls that a stop has cut off, by turn and id. `hold` holds the runtime's lease and returns the owner's
+    name, if the store needs leases; `lost` is set when the lease was lost: nothing is written then. `flush` stores the
+    events that the run has sent, if they are logged. `scope` is the scope of a run in the caller's task.
     """
 
     store: RunStore
@@ -189,7 +189,7 @@ class Journal(msgspec.Struct, eq=False):
     again: tuple[str, ...] = ()
     forced: bool = False
     signals: Sequence[Signal] = ()
-    paused_within: dict[str, tuple[RunResult, Any]] | None = None
+    paused_within: dict[str, tuple[RunResult, float | None, Mapping[str, int]]] | None = None
     first: Begun | None = None
     wakes: bool = False
     is_within: bool = False

@@ -19,7 +19,7 @@ from agno_rt._flow.record import FlowRecord
 from agno_rt._flow.scope import Scope
 from agno_rt._flow.waits import LOOK_SECONDS, Wait, Waits
 from agno_rt._schema.describe import type_decoder, type_schema
-from agno_rt.errors import Unanswered, UsageError
+from agno_rt.errors import JournalMismatch, Unanswered, UsageError
 from agno_rt.events import ApprovalAsked
 from agno_rt.messages import ToolCall
 from agno_rt.run_store import ASK, MOST_APPROVALS, Approval, SignalStore, WithdrawStore, unknown_approval
@@ -49,7 +49,10 @@ class Questions:
         self.signals: list[tuple[str, int]] = []
 
     async def ask(self, scope: Scope, place: Place, question: Ask) -> Any:
-        """Return the person's answer; without one, wait in this branch until the flow pauses. Raises `Unanswered`."""
+        """Return the person's answer; without one, wait in this branch until the flow pauses.
+
+        Raises `Unanswered`, and `JournalMismatch` for another question than before.
+        """
         journal = self._record.journal_for(f"the question {place.path}")
         what = f"the answer to {place.path}"
         answer = msgspec.defstruct("Answer", [("answer", question.type)], forbid_unknown_fields=True)
@@ -72,6 +75,7 @@ class Questions:
                     # Cancelled while it is written: the question may be there already.
                     drop_approvals(self._job, [approval])
                 raise
+        _check_question(place, question, approval)
         if _is_withdrawn(approval, question):
             # The branch is taken again after a restart, and is about to be cancelled again.
             await self._waits.wait(scope, Wait(asks=True))
@@ -215,6 +219,19 @@ class Questions:
             created_at=now,
             expires_at=None if question.expires is None else now + question.expires,
         )
+
+
+def _check_question(place: Place, question: Ask, approval: Approval) -> None:
+    """Raise `JournalMismatch` if the person was asked another question at the place: the answer is not for this one."""
+    known = msgspec.json.decode(approval.call.arguments).get("question")
+    if known != question.question:
+        problem = f"{place.path} asks {question.question!r}, and a person was asked {known!r} there"
+        hint = (
+            "Fork the run to ask the new question; or ask the old one in runs that began with the old code, "
+            "by @workflow(version=2) and `flow.version`. A question must be the same each time: take times and random "
+            "numbers from the flow."
+        )
+        raise JournalMismatch(problem, path=place.path, hint=hint)
 
 
 def _is_withdrawn(approval: Approval, question: Ask) -> bool:

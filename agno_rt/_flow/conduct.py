@@ -20,6 +20,7 @@ from agno_rt._drive.steer import list_acted_on, note_untaken, renew_signals, sto
 from agno_rt._drive.tool_threads import Workers
 from agno_rt._drive.write_journal import Journal
 from agno_rt._flow.live_flow import LiveFlow
+from agno_rt._schema.json_values import check_numbers, hint_await
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import AgnoError, HookError
 from agno_rt.failures import must_pass, named
@@ -203,7 +204,10 @@ async def _pause(job: Job[ResolvedFlow], turns: Turns, flow: LiveFlow) -> None:
 
 def _encode_answer(name: str, answer: object) -> str:
     try:
-        return msgspec.json.encode(answer, enc_hook=plain_value).decode()
+        text = msgspec.json.encode(answer, enc_hook=plain_value)
+        if b"null" in text:  # as with steps: the usual value costs no call
+            check_numbers(answer, plain_value)
+        return text.decode()
     except (TypeError, ValueError) as exc:
-        hint = "Let its conduct return a text, a RunResult, or a value that JSON can carry."
+        hint = hint_await(exc) or "Let its conduct return a text, a RunResult, or a value that JSON can carry."
         raise HookError(f"{name or 'a runnable'} returned {named(exc)}", hook="conduct", hint=hint) from exc

@@ -114,6 +114,7 @@ class LiveGroup(Group):
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         if exc is not None:
+            self._flow.record.is_cut |= not self._scope.counter.path
             self.cancel()
         if self._left:
             # The owner waits for the branches, and does nothing itself: it does not count as busy.

@@ -113,12 +113,15 @@ class LiveFlow(Flow):
     async def carry_out(self, conduct: Callable[[Flow, Any], Awaitable[T]], input: Any) -> T | None:
         """Call `conduct` in the present task, the flow's main branch, and join the runs in the background.
 
-        Return None if the flow paused or stopped.
+        Return None if the flow paused or stopped. Raises `JournalMismatch` if steps of the journal are left.
         """
-        token = SCOPE.set(Scope(self, PlaceCounter(), trio.lowlevel.current_task()))
+        counter = PlaceCounter()
+        token = SCOPE.set(Scope(self, counter, trio.lowlevel.current_task()))
         try:
             with self.waits.scope:
                 answer = await conduct(self, input)
+                if not (self.record.is_new or self.waits.is_paused or self.waits.is_stopped):
+                    self.record.check_end(counter.taken)
                 if self.background is not None:
                     await self.background.join()
                 return answer

@@ -30,11 +30,21 @@ async def _record_nothing() -> None:
 class FlowRecord:
     """The recorded steps of one run. Without a journal nothing is recorded, and each step is new.
 
-    `is_stored` is set if the run has a journal, `is_new` if no earlier process took any step. `taken_signals` has the
-    numbers of the signals that steps have taken.
+    `is_stored` is set if the run has a journal, `is_new` if no earlier process took any step, `is_cut` if a group has
+    cancelled its block in the main branch. `taken_signals` has the numbers of the signals that steps have taken.
     """
 
-    __slots__ = ("_failures", "_journal", "_late", "_related", "_replay", "is_new", "is_stored", "taken_signals")
+    __slots__ = (
+        "_failures",
+        "_journal",
+        "_late",
+        "_related",
+        "_replay",
+        "is_cut",
+        "is_new",
+        "is_stored",
+        "taken_signals",
+    )
 
     def __init__(self, job: Job[Any]) -> None:
         self._journal: Journal | None = job.journal
@@ -42,6 +52,7 @@ class FlowRecord:
         self._replay = _NOTHING_YET if replay is None else replay_flow(replay.begun, replay.steps)
         self.is_stored = job.journal is not None
         self.is_new = self._replay.is_empty
+        self.is_cut = False
         self.taken_signals: set[int] = set(self._replay.signals)
         self._failures: list[tuple[AgnoError, str]] = []
         self._related: list[tuple[BaseException, BaseException]] = []
@@ -90,6 +101,14 @@ class FlowRecord:
         """Raise `JournalMismatch` if the journal has another name at the place."""
         if not self.is_new:
             self._replay.check_place(place)
+
+    def check_end(self, taken: int) -> None:
+        """Raise `JournalMismatch` if the journal has a step after the first `taken` places of the main branch.
+
+        A group that cancelled its own block has cut off steps there, perhaps earlier than in the process before.
+        """
+        if not self.is_cut:
+            self._replay.check_end(taken)
 
     def check_group(self, place: Place) -> None:
         """Raise `JournalMismatch` if the journal has a step at the place of a group."""

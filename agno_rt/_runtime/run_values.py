@@ -8,6 +8,7 @@ import attrs
 import msgspec
 
 from agno_rt._drive.ids import new_id
+from agno_rt._schema.json_values import check_numbers
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt.errors import UsageError
 from agno_rt.run_store import REQUEST, RunRecord
@@ -23,7 +24,10 @@ def encode_value(value: Any, *, needed: bool) -> str | None:
     if value is None and not needed:
         return None
     try:
-        return msgspec.json.encode(value, enc_hook=plain_value).decode()
+        text = msgspec.json.encode(value, enc_hook=plain_value)
+        if b"null" in text:
+            check_numbers(value, plain_value)
+        return text.decode()
     except (TypeError, ValueError) as exc:
         raise UsageError(f"the given value cannot be stored: {exc}", hint="Give a value that JSON can carry.") from exc
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from agno_rt._drive.tool_worker import import_file
+from agno_rt.agent import hint_argument
 from agno_rt.errors import ConfigError, NotFound, UsageError
 from agno_rt.failures import must_pass, named
 
@@ -40,12 +41,14 @@ def _load_file(path: Path) -> ModuleType:
     import_from(path.parent)
     try:
         return import_file(_make_module_name(path), path)
-    except UsageError:
+    except UsageError as exc:
+        exc.at(_find_line(path, exc))
         raise
     except BaseException as exc:
         if must_pass(exc):
             raise
-        raise ConfigError(f"{_find_line(path, exc)} fails when it is run: {named(exc)}") from exc
+        problem = f"{_find_line(path, exc)} fails when it is run: {named(exc)}"
+        raise ConfigError(problem, hint=hint_argument(exc)) from exc
 
 
 def _make_module_name(path: Path) -> str:
@@ -73,9 +76,10 @@ def _import_module(path: str) -> ModuleType:
             raise ConfigError(f"{path} fails when it is imported: {exc}") from exc
         hint = "Name a .py file, an importable module or a .toml file."
         raise NotFound("module", path, (), hint=hint) from exc
-    except UsageError:
+    except UsageError as exc:
+        exc.at(path)
         raise
     except BaseException as exc:
         if must_pass(exc):
             raise
-        raise ConfigError(f"{path} fails when it is imported: {named(exc)}") from exc
+        raise ConfigError(f"{path} fails when it is imported: {named(exc)}", hint=hint_argument(exc)) from exc

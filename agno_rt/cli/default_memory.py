@@ -10,7 +10,7 @@ import attrs
 from agno_rt.agent import Agent, ToolLike, memory_of
 from agno_rt.cli.target import Target
 from agno_rt.config import Config
-from agno_rt.errors import BackendError
+from agno_rt.errors import BackendError, UsageError
 from agno_rt.project import Project
 from agno_rt.runnable import Runnable, list_parts
 from agno_rt.tools import Tool, Toolkit, ToolSearch, tool
@@ -79,7 +79,10 @@ def lasting_project(project: Project) -> tuple[Project, Path | None]:
 def may_be_stored(runnable: Runnable) -> bool:
     """Tell whether runs of an agent within may be stored: by its memory policy, or because a tool may pause the run."""
     agents = [part for part in list_parts(runnable) if isinstance(part, Agent)]
-    return any(memory_of(agent.memory).journal or any(map(_may_pause, agent.tools)) for agent in agents)
+    try:
+        return any(memory_of(agent.memory).journal or any(map(_may_pause, agent.tools)) for agent in agents)
+    except UsageError:
+        return False  # the runtime refuses the agent, and names the file and the agent
 
 
 def tilde(path: Path) -> str:

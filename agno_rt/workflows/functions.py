@@ -16,6 +16,7 @@ import attrs
 import msgspec
 
 from agno_rt._schema.describe import describe, type_decoder, type_schema
+from agno_rt._schema.json_values import check_numbers, hint_await
 from agno_rt._schema.pydantic_types import plain_value
 from agno_rt._schema.signatures import called_by, hints_of, return_hint, signature_of
 from agno_rt.errors import UsageError
@@ -94,9 +95,14 @@ class StepFunction(Generic[P, T]):
         try:
             if isinstance(value, _ENDINGS):
                 value = _StoredStop(value.reason) if isinstance(value, Stop) else _StoredAgain(value.input)
-            return _ENCODER.encode(value)
+            text = _ENCODER.encode(value)
+            if value is not None and b"null" in text:  # the usual value costs no call
+                check_numbers(value, _encode_part)
+            return text
         except (TypeError, ValueError, RecursionError) as exc:
-            hint = "Let it return a value that JSON can carry, and annotate the type: -> list[Price]."
+            hint = (
+                hint_await(exc) or "Let it return a value that JSON can carry, and annotate the type: -> list[Price]."
+            )
             raise UsageError(f"step {self.name!r} returned what cannot be stored: {named(exc)}", hint=hint) from exc
 
     def read(self, text: bytes) -> Any:

@@ -34,6 +34,11 @@ CASES = {
         "error: broken.py:2 fails when it is run: NameError",
         "'Agnet' is not defined",
     ),
+    "untyped": (
+        ("run", "untyped.py", "x"),
+        "error: untyped.py, agent 'a': tool 'look': parameter 'x' has no type",
+        "Add a type, as in `x: str`.",
+    ),
     "key": (("run", "echo", "x", "-c", "key.toml"), "key.toml:2", "Did you mean 'memory'?"),
     "table": (
         ("run", "echo", "x", "-c", "table.toml"),
@@ -66,6 +71,8 @@ CASES = {
 def test_bad_input_is_named(agno: Agno, project: Path, case: str) -> None:
     """Each error names the fault and a correct input, and exits with 2."""
     (project / "broken.py").write_text("from agno_rt import Agent\nbot = Agnet('memory:')\n")
+    untyped = "def look(x):\n    return x\na = Agent('template:echo', 'a', tools=[look])\n"
+    (project / "untyped.py").write_text(f"from agno_rt import Agent\n{untyped}")
     (project / "key.toml").write_text('[runtime]\nmemori = "memory:"\n')
     (project / "memory.toml").write_text('[runtime]\nmemory = "sqlit:///a.db"\nload = ["agents.py"]\n')
     for name, text in (("table", "[plugins.opnai]"), ("prefix", "[plugins.agno-rt-serve]")):

@@ -12,7 +12,7 @@ import trio
 
 from agno_rt import Agent, Ask, Flow, Runtime, State, ToolCall, Workflow, step, tool, workflow
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.errors import AgnoError, UsageError
+from agno_rt.errors import AgnoError, HookError, JournalMismatch, NotFound, StepFailed, UsageError
 from agno_rt.testing import ScriptedModel, run_schedules
 from agno_rt.workflows import Map, Parallel
 
@@ -267,3 +267,252 @@ async def test_a_value_that_would_change_is_refused_when_it_is_written() -> None
     async with Runtime() as rt:
         with pytest.raises(UsageError, match=r"change.*Everything\.maybe"):
             await rt.run(Workflow("pipeline", [change], state=Everything), "go")
+
+
+async def test_an_answer_is_not_for_another_question() -> None:
+    """A person answered a question that the code has changed since: the answer does not count for the new question."""
+    asked = ["Delete the draft?"]
+
+    @workflow(name="asker")
+    async def asker(flow: Flow) -> bool:
+        return bool(await flow.ask(Ask(bool, asked[0])))
+
+    async with Runtime() as rt:
+        paused = await rt.run(asker, "go")
+        await rt.answer(paused.approvals[0].id, True)
+        asked[0] = "Publish?"
+        with pytest.raises(JournalMismatch, match=r"ask#1 asks 'Publish\?', and a person was asked 'Delete the draft"):
+            await rt.resume(paused.run_id)
+        fork = await rt.resume(await rt.fork(paused.run_id))
+        assert [each.reason for each in fork.approvals] == ["Publish?"]
+        asked[0] = "Delete the draft?"
+        assert (await rt.resume(paused.run_id)).output is True
+
+
+class Shop:
+    """Steps that note what they do; the payment fails at first."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.works = False
+
+        @step(name="pay")
+        async def pay() -> str:
+            self.done.append("pay")
+            if not self.works:
+                raise ValueError("no money")
+            return "paid"
+
+        @step(name="tell")
+        async def tell(text: str) -> str:
+            self.done.append(text)
+            return text
+
+        self.pay, self.tell = pay, tell
+
+
+@pytest.mark.parametrize("way", ["returns", "another step", "another text", "same step later"])
+@pytest.mark.parametrize("within", [False, True])
+async def test_another_way_after_a_failure(way: str, within: bool) -> None:
+    """A workflow tells of a failed step and fails; resumed, the step works, and the workflow goes another way."""
+    shop = Shop()
+    expected = {
+        "returns": ["pay", "sorry", "pay"],
+        "another step": ["pay", "sorry", "pay", "paid", "again"],
+        "another text": ["pay", "sorry", "pay", "thanks"],
+        "same step later": ["pay", "sorry", "pay", "thanks", "sorry"],
+    }[way]
+
+    @step
+    async def record(text: str) -> None:
+        shop.done.append(text)
+
+    async def sell() -> str:
+        try:
+            paid = await shop.pay()
+        except StepFailed:
+            await shop.tell("sorry")
+            raise
+        if way == "another step":
+            await record(paid)
+            await record("again")
+        elif way != "returns":
+            await shop.tell("thanks")
+            if way == "same step later":
+                await shop.tell("sorry")
+        return paid
+
+    @workflow(name="seller")
+    async def seller(flow: Flow) -> str:
+        if not within:
+            return await sell()
+        async with flow.group("parts") as parts:
+            parts.start(sell)
+        return str(parts.results[0])
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(seller, "go")
+        shop.works, run = True, caught.value.result.run_id
+        assert (await rt.resume(run)).content == "paid"
+    assert shop.done == expected
+
+
+async def test_what_followed_a_failure_is_not_done_twice() -> None:
+    """A step that fails again is followed by the recorded steps; a change of the code before it is refused."""
+    shop, before = Shop(), ["pack"]
+
+    @workflow(name="seller")
+    async def seller(flow: Flow) -> str:
+        await shop.tell(before[0])
+        try:
+            paid = await shop.pay()
+        except StepFailed:
+            await shop.tell("sorry")
+            raise
+        return await shop.tell(paid)
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(seller, "go")
+        run = caught.value.result.run_id
+        with pytest.raises(StepFailed):
+            await rt.resume(run)
+        assert shop.done == ["pack", "pay", "sorry", "pay"]
+        before[0] = "send"
+        with pytest.raises(JournalMismatch, match="tell#1 gets other arguments"):
+            await rt.resume(run)
+        before[0], shop.works = "pack", True
+        assert (await rt.resume(run)).content == "paid"
+    assert shop.done == ["pack", "pay", "sorry", "pay", "pay", "paid"]
+
+
+async def test_a_workflow_that_skips_its_steps() -> None:
+    """Resumed code that ends before the steps of its journal is refused, by the first step that it leaves out."""
+    shop, is_short = Shop(), [True]
+
+    @workflow(name="teller")
+    async def teller(flow: Flow) -> str:
+        await shop.tell("a")
+        if is_short[0] and shop.works:
+            return "short"
+        async with flow.group("both") as both:
+            both.start(shop.tell, "b")
+        await flow.ask(Ask(bool, "Go on?"))
+        return "long"
+
+    async with Runtime() as rt:
+        paused = await rt.run(teller, "go")
+        shop.works = True
+        with pytest.raises(
+            JournalMismatch, match=r"has ended without both#1/0/tell#1, which its journal has"
+        ) as caught:
+            await rt.resume(paused.run_id)
+        assert "flow.changed" in str(caught.value.hint)
+        is_short[0] = False
+        await rt.answer(paused.approvals[0].id, True)
+        assert (await rt.resume(paused.run_id)).content == "long"
+    assert shop.done == ["a", "b"]
+
+
+async def test_a_group_that_cuts_off_its_own_block() -> None:
+    """A branch fails while the block takes steps: a resumed run may be cut off earlier, and completes all the same."""
+    shop, may_end = Shop(), trio.Event()
+
+    @workflow(name="cutter")
+    async def cutter(flow: Flow) -> str:
+        async def fail() -> None:
+            await may_end.wait()
+            raise ValueError("no more")
+
+        try:
+            async with flow.group("both") as group:
+                group.start(fail)
+                await trio.lowlevel.checkpoint()
+                if not may_end.is_set():
+                    await shop.tell("a")
+                    may_end.set()
+                await trio.sleep_forever()
+        except ValueError:
+            if not shop.works:
+                await shop.pay()
+        return "cut"
+
+    async with Runtime() as rt:
+        with pytest.raises(StepFailed) as caught:
+            await rt.run(cutter, "go")
+        shop.works = True
+        assert (await rt.resume(caught.value.result.run_id)).content == "cut"
+    assert shop.done == ["a", "pay"]
+
+
+@attrs.frozen
+class Score:
+    """A score with a number."""
+
+    value: float
+
+
+@pytest.mark.parametrize(
+    ("result", "place"),
+    [(float("nan"), "nan"), ({"a": [None, float("inf")]}, r"inf at a\[1\]"), ([Score(float("-inf"))], r"\[0\].value")],
+)
+async def test_numbers_that_json_does_not_have(result: Any, place: str) -> None:
+    """A step, a workflow or a signal with `nan` or an infinity is refused by its place: null would come back."""
+
+    @step
+    async def score() -> Any:
+        return result
+
+    @workflow(name="scorer")
+    async def scorer(text: str, flow: Flow) -> Any:
+        return await score() if text == "step" else result if text == "answer" else await flow.signal("score")
+
+    async with Runtime() as rt:
+        with pytest.raises(UsageError, match=f"step 'score' returned what cannot be stored: .*{place}.* in JSON"):
+            await rt.run(scorer, "step")
+        with pytest.raises(HookError, match=f"scorer returned .*{place}.* in JSON"):
+            await rt.run(scorer, "answer")
+        paused = await rt.run(scorer, "signal")
+        with pytest.raises(UsageError, match=f"cannot be stored: .*{place}.* in JSON"):
+            await rt.signal(paused.run_id, "score", result)
+        await rt.signal(paused.run_id, "score", [None, 1.5, "null"])
+        assert (await rt.resume(paused.run_id)).output == [None, 1.5, "null"]
+
+
+async def test_a_forgotten_await() -> None:
+    """A step or a workflow that returns a call without `await` fails with the remedy."""
+
+    @step
+    async def inner() -> int:
+        return 1
+
+    forgotten: list[Any] = []
+
+    def forget() -> Any:
+        forgotten.append(inner())
+        return forgotten[-1]
+
+    @step
+    async def outer() -> Any:
+        return [forget()]
+
+    @workflow(name="careless")
+    async def careless(text: str, flow: Flow) -> Any:
+        return await outer() if text == "step" else forget()
+
+    async with Runtime() as rt:
+        for text in ("step", "answer"):
+            with pytest.raises(AgnoError) as caught:
+                await rt.run(careless, text)
+            assert "An `await` is missing" in str(caught.value.hint)
+    for each in forgotten:
+        each.close()  # else Python warns of it
+
+
+async def test_a_run_of_another_program() -> None:
+    """A run that a memory in this process does not have may be another program's: the hint says what both need."""
+    async with Runtime() as rt:
+        with pytest.raises(NotFound) as caught:
+            await rt.resume("abc")
+    assert "Runtime(memory='sqlite:///agents.db')" in str(caught.value.hint)
