@@ -274,12 +274,9 @@ class Resume:
     force: bool = False
 
 
-def unknown_run(run: str, *, advice: str = "") -> NotFound:
-    """Return the error for an unknown run; also for another user's run, to keep the id's existence secret.
-
-    `advice` is a sentence more for the hint.
-    """
-    return NotFound("run", run, (), hint=f"Look for its id in the list of runs.{advice and f' {advice}'}")
+def unknown_run(run: str) -> NotFound:
+    """Return the error for an unknown run; also for another user's run, to keep the id's existence secret."""
+    return NotFound("run", run, (), hint="Look for its id in the list of runs.")
 
 
 def unknown_approval(approval: str) -> NotFound:

@@ -51,8 +51,6 @@ from agno_rt.run_store import (
 
 __all__ = ["InProcessRuns", "StoredRun", "count_bytes", "tell_of_run"]
 
-_ELSEWHERE = "Runs of another program are found with a memory that both share: Runtime(memory='sqlite:///agents.db')."
-
 
 class StoredRun:
     """A run, its journal, its signals and its events; `size` is the bytes of its entries, signals and events.
@@ -438,7 +436,7 @@ class InProcessRuns:
     def _run(self, run: str) -> StoredRun:
         stored = self._runs.get(run)
         if stored is None:
-            raise unknown_run(run, advice=_ELSEWHERE)
+            raise unknown_run(run)
         return stored
 
     def _run_owned_by(self, run: str, owner: str) -> StoredRun:
