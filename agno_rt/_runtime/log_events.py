@@ -56,7 +56,12 @@ class _Writer:
         self.over = self._journal
 
     def note(self, event: Event) -> None:
-        """Note an event of the run. An event with text that is not Unicode cannot be stored, and is left out."""
+        """Note an event of the run. An event with text that is not Unicode cannot be stored, and is left out.
+
+        What happens after the lease was lost is left out, too: the run goes on elsewhere, and its end is told there.
+        """
+        if self._journal.lost is not None:
+            return
         try:
             self.pending.append(_encode(event))
         except UnicodeEncodeError:

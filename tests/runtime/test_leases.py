@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -16,6 +17,7 @@ from agno_rt import Agent, Runtime, ToolCall, tool
 from agno_rt.defaults.memory import InProcessMemory
 from agno_rt.defaults.sqlite import SQLiteMemory
 from agno_rt.errors import UsageError
+from agno_rt.events import Event, RunEnded, RunStarted
 from agno_rt.memory import MemoryPolicy
 from agno_rt.plugins import PluginHost
 from agno_rt.run_store import LeaseLost, LeaseStore, RunConflict
@@ -156,6 +158,29 @@ async def test_gives_up_what_others_may_take(tmp_path: Path, mock_clock: trio.te
     assert (run.result.status, caught.value.code, result.content) == ("failed", "lease_lost", "done")
     assert [entry.kind for entry in entries] == ["begun", "answered", "started"]
     assert clerk.calls == ["note"]  # the model is told that the outcome of the call is unknown
+
+
+async def test_a_lost_lease_is_not_told_as_the_end(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
+    """Followers hear nothing of a run that is given up, which goes on elsewhere; they hear of its end there alone."""
+    path = tmp_path / "memory.db"
+    store = SQLiteMemory(path, clock=trio.current_time, lease_seconds=LEASE, busy_seconds=0.02)
+    clerk = Clerk(waits=True)
+    agent = attrs.evolve(clerk.agent, memory=MemoryPolicy(journal=True, events=True))
+    async with Runtime(memory=store) as rt:
+        run = await rt.start(agent, "go")
+        await clerk.begun.wait()
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # another process holds the file's lock
+            mock_clock.jump(0.9 * LEASE)
+            with pytest.raises(LeaseLost):
+                await run.wait()
+        mock_clock.jump(LEASE)
+        await rt.resume(run.id, attrs.evolve(agent, model=ScriptedModel(["done"])))
+    events = [msgspec.json.decode(body, type=Event) for _, body in await store.load_events(run.id)]
+    await store.aclose()
+
+    assert [event.status for event in events if isinstance(event, RunEnded)] == ["completed"]
+    assert [event.resumed for event in events if isinstance(event, RunStarted)] == [False, True]
 
 
 class Renewed(SQLiteMemory):
