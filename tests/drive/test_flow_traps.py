@@ -12,7 +12,7 @@ import trio
 
 from agno_rt import Agent, Ask, Flow, Runtime, State, ToolCall, Workflow, step, tool, workflow
 from agno_rt.defaults.memory import InProcessMemory
-from agno_rt.errors import AgnoError, HookError, JournalMismatch, NotFound, StepFailed, UsageError
+from agno_rt.errors import AgnoError, HookError, JournalMismatch, StepFailed, UsageError
 from agno_rt.testing import ScriptedModel, run_schedules
 from agno_rt.workflows import Map, Parallel
 
@@ -508,11 +508,3 @@ async def test_a_forgotten_await() -> None:
             assert "An `await` is missing" in str(caught.value.hint)
     for each in forgotten:
         each.close()  # else Python warns of it
-
-
-async def test_a_run_of_another_program() -> None:
-    """A run that a memory in this process does not have may be another program's: the hint says what both need."""
-    async with Runtime() as rt:
-        with pytest.raises(NotFound) as caught:
-            await rt.resume("abc")
-    assert "Runtime(memory='sqlite:///agents.db')" in str(caught.value.hint)
