@@ -8,7 +8,7 @@ from agno_rt.run_store.records import RunRecord
 __all__ = ["LATE_SECONDS", "tells_end"]
 
 LATE_SECONDS = 10.0
-"""How long the event of a run's end may come after its record: a disk may be slow. A killed process logs no end."""
+"""Seconds within which the event of a run's end is logged after the record: a killed process never logs the event."""
 
 
 def tells_end(event: Event | None, record: RunRecord) -> bool:

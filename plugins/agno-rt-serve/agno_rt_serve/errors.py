@@ -111,7 +111,7 @@ _REMEDIES: dict[str, str] = {
     JournalMismatch.code: "Fork the run before the change with POST /runs/ID/fork, and resume the fork; or begin anew.",
     Unanswered.code: "Begin the run anew, and answer.",
 }
-"""What the client can do about an inner error, by its code. Such an error keeps its status."""
+"""Remedies for inner errors that the client can mend, by code. Such an error keeps its status."""
 
 _TOLD_CODES = frozenset(
     kind.code for kind in (*_TOLD, NotFound, Forbidden, RunInterrupted, RunRolledBack) if kind is not LimitExceeded

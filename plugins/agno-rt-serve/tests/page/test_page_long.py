@@ -58,7 +58,7 @@ def listed(chat: Any) -> Any:
 
 
 def test_many_conversations(listed: Any) -> None:
-    """Who has come far down the list stays there when an answer ends, and goes on by keyboard where it went on."""
+    """The list keeps its place and its keyboard focus when an answer ends."""
     items = listed.page.locator("#sessions li[data-session]")
     more = listed.page.get_by_role("button", name="Show more")
     more.focus()
@@ -72,7 +72,7 @@ def test_many_conversations(listed: Any) -> None:
 
 
 def test_a_search_begins_at_the_top(listed: Any) -> None:
-    """What is found is shown from its beginning, however far down the list was."""
+    """A search shows its results from the first, however far down the list was scrolled."""
     side = listed.page.locator("#sessions")
     side.evaluate("side => { side.scrollTop = side.scrollHeight; }")
     listed.page.get_by_label("Search conversations").fill("even chat")
